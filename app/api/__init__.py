@@ -1,0 +1,1 @@
+"""HTTP: routes over the analyst, errors as problems, documentation that works offline."""

@@ -1,0 +1,62 @@
+"""The FastAPI application, without the pages that stand beside it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from anyio import to_thread
+from fastapi import FastAPI
+from fastapi_offline import FastAPIOffline
+
+from app import __version__
+from app.analysis import Analyst
+from app.api import problem
+from app.api.limits import BodyLimit
+from app.api.routes import api, health
+
+_DESCRIPTION = """
+Where a Mixture-of-Experts model sends every token.
+
+Errors are `application/problem+json`. A text over the token limit is refused with 413.
+"""
+
+
+def create_api(analyst: Analyst) -> FastAPI:
+    """Routes, errors and documentation. The model loads while the app is up already."""
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        analyst.registry.start_loading(analyst.registry.default)
+        analyst.recorder.start()
+        yield
+        # What was accepted is written before the process ends.
+        await to_thread.run_sync(analyst.recorder.close)
+
+    app = FastAPIOffline(
+        title="MoEScope",
+        version=__version__,
+        description=_DESCRIPTION,
+        redoc_url=None,
+        lifespan=lifespan,
+        # The badge would ask a server on the internet about our schema.
+        swagger_ui_parameters={"validatorUrl": None},
+    )
+    app.state.analyst = analyst
+    app.include_router(health)
+    app.include_router(api)
+    app.add_middleware(BodyLimit)
+    problem.install(app)
+    _document_problems(app)
+    return app
+
+
+def _document_problems(app: FastAPI) -> None:
+    """Gives errors their media type in the schema; FastAPI writes application/json."""
+    schema: dict[str, Any] = app.openapi()
+    for path in schema["paths"].values():
+        for operation in path.values():
+            for status, answer in operation["responses"].items():
+                if status >= "400" and "content" in answer:
+                    answer["content"] = {problem.MEDIA_TYPE: answer["content"]["application/json"]}

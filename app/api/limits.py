@@ -1,0 +1,48 @@
+"""How much a request may bring."""
+
+from __future__ import annotations
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.api.paths import is_api
+from app.api.problem import problem
+
+MOST_BYTES = 1_000_000
+# A client that is cut off while it still sends sees a broken connection, not the answer.
+_MOST_DRAINED = 32 * MOST_BYTES
+
+
+class BodyLimit:
+    """Answers 413 to an API request whose body is larger than a text can be."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or not is_api(scope):
+            await self.app(scope, receive, send)
+            return
+        body, size, more = bytearray(), 0, True
+        while more and size <= _MOST_DRAINED:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return
+            chunk = message.get("body", b"")
+            size += len(chunk)
+            if size <= MOST_BYTES:
+                body += chunk
+            more = message.get("more_body", False)
+        if size > MOST_BYTES:
+            answer = problem(413, f"the request is larger than {MOST_BYTES:,} bytes")
+            await answer(scope, receive, send)
+            return
+        await self.app(scope, _replay(bytes(body), receive), send)
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    waiting: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def replay() -> Message:
+        return waiting.pop() if waiting else await receive()
+
+    return replay

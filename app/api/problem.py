@@ -1,0 +1,109 @@
+"""Errors as `application/problem+json` (RFC 9457): one short line, never a traceback."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse
+
+from app.recording.base import InvalidCursorError, RecordingError, RunNotFoundError
+from app.routing.errors import (
+    InvalidTextError,
+    ModelLoadError,
+    ModelNotReadyError,
+    TextTooLongError,
+    UnknownModelError,
+)
+
+log = logging.getLogger(__name__)
+
+MEDIA_TYPE = "application/problem+json"
+RETRY_AFTER = {"Retry-After": "5"}
+
+_STATUS: dict[type[Exception], int] = {
+    InvalidTextError: 422,
+    UnknownModelError: 422,
+    InvalidCursorError: 422,
+    TextTooLongError: 413,
+    RunNotFoundError: 404,
+    ModelNotReadyError: 503,
+    ModelLoadError: 503,
+    RecordingError: 503,
+}
+_MOST_DETAIL = 300
+
+
+class Problem(BaseModel):
+    """Why a request was not answered."""
+
+    title: str = Field(description="The status in words", examples=["Not Found"])
+    status: int = Field(examples=[404])
+    detail: str = Field(description="One line", examples=["there is no such run"])
+
+
+def problem(status: int, detail: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    """The answer for an error."""
+    body = Problem(title=HTTPStatus(status).phrase, status=status, detail=_one_line(detail))
+    return JSONResponse(body.model_dump(), status, headers, media_type=MEDIA_TYPE)
+
+
+def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """`responses` of a route, for the documentation."""
+    return {
+        status: {"model": Problem, "description": HTTPStatus(status).phrase} for status in statuses
+    }
+
+
+def install(app: FastAPI) -> None:
+    """Makes every error of the app a problem."""
+    for kind in _STATUS:
+        app.add_exception_handler(kind, _known)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(Exception, _unknown)
+
+
+def _known(_request: Request, error: Exception) -> JSONResponse:
+    status = next(code for kind, code in _STATUS.items() if isinstance(error, kind))
+    headers = RETRY_AFTER if isinstance(error, ModelNotReadyError) else None
+    return problem(status, str(error), headers)
+
+
+def _http(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    details = {404: "there is nothing at this address", 405: "the method does not exist here"}
+    return problem(
+        error.status_code, details.get(error.status_code, str(error.detail)), error.headers
+    )
+
+
+def _invalid(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    kind, place = str(first["type"]), [str(part) for part in first["loc"][1:]]
+    if kind == "json_invalid":
+        return problem(422, "the body is not valid JSON")
+    if kind == "extra_forbidden":
+        return problem(422, "the body has a field that is not known here")
+    if kind == "string_unicode":
+        return problem(422, f"{'.'.join(place)}: not valid text (half of a character)")
+    if not place:
+        return problem(422, "the body must be a JSON object, sent as application/json")
+    return problem(422, f"{'.'.join(place)}: {first['msg']}")
+
+
+def _unknown(request: Request, error: Exception) -> JSONResponse:
+    log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    return problem(500, "the server failed; its log tells why")
+
+
+def _one_line(text: str) -> str:
+    line = "".join(c if c.isprintable() else " " for c in text[:_MOST_DETAIL])
+    return line + ("…" if len(text) > _MOST_DETAIL else "")

@@ -1,0 +1,148 @@
+"""The routes: parse, ask the analyst, answer."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+from starlette.responses import JSONResponse
+
+from app.analysis import Analyst
+from app.api import schemas
+from app.api.paths import run_url
+from app.api.problem import RETRY_AFTER, documented, problem
+from app.recording.base import Receipt, RecordedRun, RunSummary
+from app.recording.export import analysis_json, routing_csv
+
+# A model that is not loaded yet is worth waiting for; the default one is loaded at start.
+_LOAD_SECONDS = 120.0
+_RECORD_SECONDS = 5.0
+
+
+def _analyst(request: Request) -> Analyst:
+    analyst: Analyst = request.app.state.analyst
+    return analyst
+
+
+Analyses = Annotated[Analyst, Depends(_analyst)]
+health = APIRouter(tags=["health"])
+api = APIRouter(prefix="/api/v1", tags=["analyses"])
+
+
+@health.head("/healthz", include_in_schema=False)
+@health.get("/healthz")
+async def healthz() -> schemas.State:
+    """200 while the process lives."""
+    return schemas.State(status="alive")
+
+
+@health.head("/readyz", include_in_schema=False, response_model=schemas.State)
+@health.get("/readyz", response_model=schemas.State, responses=documented(503))
+async def readyz(request: Request) -> schemas.State | JSONResponse:
+    """200 once the default model answers, 503 before."""
+    registry = _analyst(request).registry
+    status = registry.status(registry.default)
+    if status.state == "ready":
+        return schemas.State(status="ready")
+    reason = f": {status.detail}" if status.detail else ""
+    return problem(503, f"{registry.default} is {status.state}{reason}", RETRY_AFTER)
+
+
+@api.get("/models", response_model=schemas.Models)
+def models(analyst: Analyses) -> dict[str, Any]:
+    """The models that may be chosen."""
+    registry = analyst.registry
+    return {
+        "default": registry.default,
+        "models": [_model_state(analyst, model_id) for model_id in registry.specs],
+    }
+
+
+@api.post(
+    "/analyses",
+    status_code=201,
+    response_model=schemas.Analysis,
+    responses={
+        200: {"model": schemas.Analysis, "description": "With `record: false`"},
+        **documented(413, 422, 503),
+    },
+)
+def analyse(
+    body: schemas.AnalysisRequest, analyst: Analyses, request: Request, response: Response
+) -> dict[str, Any]:
+    """Analyses a text and, unless told otherwise, records it as a run.
+
+    The same text, model and settings give the same run while it exists. `status` is
+    `pending` while the run is still being written; `run_id` and `url` open it already.
+    A text with more tokens than the limit is refused with 413, nothing is cut off.
+    """
+    wait = 0.0 if body.model in (None, analyst.registry.default) else _LOAD_SECONDS
+    trace = analyst.trace(body.text, body.model, wait)
+    if not body.record:
+        response.status_code = 200
+        return analysis_json(trace)
+    receipt = analyst.record(trace, body.force)
+    receipt = analyst.recorder.receipt(receipt.id, _RECORD_SECONDS)
+    return analysis_json(trace, receipt, run_url(request, receipt.run_id or receipt.id))
+
+
+@api.get("/analyses/{run_id}", response_model=schemas.Analysis, responses=documented(404, 422, 503))
+def analysis(run_id: str, analyst: Analyses, request: Request) -> dict[str, Any]:
+    """A recorded analysis as it was kept; nothing is computed again."""
+    run = analyst.recorded(run_id)
+    return analysis_json(run.trace, _receipt(run), run_url(request, run.summary.run_id))
+
+
+@api.get(
+    "/analyses/{run_id}/routing.csv",
+    response_class=Response,
+    responses={
+        200: {"content": {"text/csv": {}}, "description": "One row per layer, token and expert"},
+        **documented(404, 422, 503),
+    },
+)
+def analysis_csv(run_id: str, analyst: Analyses) -> Response:
+    """The routing of a recorded analysis as a CSV file."""
+    run = analyst.recorded(run_id)
+    name = f"routing-{run.summary.run_id[:8]}.csv"
+    return Response(
+        routing_csv(run.trace),
+        media_type="text/csv; charset=utf-8",
+        headers={"Content-Disposition": f'attachment; filename="{name}"'},
+    )
+
+
+@api.get("/runs", response_model=schemas.Runs, responses=documented(422, 503))
+def runs(
+    analyst: Analyses,
+    request: Request,
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    cursor: Annotated[str | None, Query(max_length=500)] = None,
+    model: Annotated[str | None, Query(max_length=500)] = None,
+    q: Annotated[str | None, Query(max_length=250, description="Part of the text")] = None,
+) -> dict[str, Any]:
+    """The recorded runs, newest first. With `q`, a page may be short while more follow."""
+    found, following = analyst.recorder.history(limit, cursor, model, q)
+    return {"runs": [_line(summary, request) for summary in found], "next": following}
+
+
+def _model_state(analyst: Analyst, model_id: str) -> dict[str, Any]:
+    loaded = analyst.registry.loaded(model_id)
+    sites = loaded.reader.sites if loaded else ()
+    return {
+        "id": model_id,
+        "loaded": loaded is not None,
+        "architecture": loaded.identity.architecture if loaded else None,
+        "stacks": list(dict.fromkeys(site.stack for site in sites)) or None,
+        "router_layers": len(sites) or None,
+        "num_experts": max((site.num_experts for site in sites), default=None),
+        "top_k": max((site.top_k for site in sites), default=None),
+    }
+
+
+def _receipt(run: RecordedRun) -> Receipt:
+    return Receipt(run.summary.run_id, run.summary.run_id, run.summary.status)
+
+
+def _line(summary: RunSummary, request: Request) -> dict[str, Any]:
+    return {**vars(summary), "url": run_url(request, summary.run_id)}

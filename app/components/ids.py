@@ -1,0 +1,38 @@
+"""Ids of all components. The first group is relied on from outside and never changes."""
+
+from __future__ import annotations
+
+TEXT = "text-input"
+MODEL = "model-select"
+FLOW = "flow-figure"
+LOAD = "heatmap-figure"
+GRID = "token-grid"
+TABLE = "routing-table"
+STATUS = "status"
+RUN_LINK = "run-link"
+COPY_LINK = "copy-link"
+DOWNLOAD = "download-csv"
+THEME_TOGGLE = "theme-toggle"
+
+MEASURES = "measures-figure"
+SELECTED = "selected-panel"
+FLOW_SUMMARY = "flow-summary"
+LOAD_SUMMARY = "load-summary"
+GRID_SUMMARY = "grid-summary"
+MEASURES_SUMMARY = "measures-summary"
+ANALYSE = "analyse-button"
+EXAMPLES = "examples"
+KEYS = "keys-dialog"
+KEYS_OPEN = "keys-open"
+
+# Stores. `request` is what should be drawn, `outcome` what was, `recorded` where it is kept.
+REQUEST = "request"
+OUTCOME = "outcome"
+SETTLED = "settled"
+COMMIT = "commit"
+RECORDED = "recorded"
+SELECTION = "selection"
+BUSY = "busy"
+THEME = "theme"
+PULSE = "pulse"
+POLL = "poll"

@@ -1,0 +1,81 @@
+"""The table of everything that was selected, a row per layer, token and rank."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import dash_ag_grid as dag
+
+from app.components import ids
+from app.routing.trace import RoutingTrace
+
+_TEXT, _NUMBER = "agTextColumnFilter", "agNumberColumnFilter"
+_COLUMNS = {
+    "stack": _TEXT,
+    "block": _NUMBER,
+    "layer_name": _TEXT,
+    "token_index": _NUMBER,
+    "token": _TEXT,
+    "token_id": _NUMBER,
+    "expert_index": _NUMBER,
+    "rank": _NUMBER,
+    "probability": _NUMBER,
+    "logit": _NUMBER,
+    "weight": _NUMBER,
+    "dropped": _TEXT,
+}
+_REALS = ("probability", "logit", "weight")
+_FOUR_DIGITS = {"function": "d3.format('.4g')(params.value)"}
+
+
+def table() -> dag.AgGrid:
+    """An empty table with the columns of routing.csv."""
+    return dag.AgGrid(
+        id=ids.TABLE,
+        columnDefs=[
+            {
+                "field": name,
+                "headerName": name,
+                "filter": kind,
+                "minWidth": 290 if name == "layer_name" else 72 + 8 * len(name),
+                **({"valueFormatter": _FOUR_DIGITS} if name in _REALS else {}),
+            }
+            for name, kind in _COLUMNS.items()
+        ],
+        defaultColDef={"sortable": True, "resizable": True, "flex": 1},
+        rowData=[],
+        dashGridOptions={
+            "animateRows": False,
+            "rowHeight": 32,
+            "headerHeight": 36,
+            "pagination": True,
+            "paginationPageSize": 50,
+        },
+        style={"height": "420px"},
+    )
+
+
+def rows(trace: RoutingTrace) -> list[dict[str, Any]]:
+    """The rows of routing.csv that were selected, in its order of layers and tokens."""
+    found = []
+    for layer in trace.layers:
+        sequence = trace.sequences[layer.stack]
+        for token, experts in enumerate(layer.experts.tolist()):
+            for rank, expert in enumerate(experts):
+                found.append(
+                    {
+                        "stack": layer.stack,
+                        "block": layer.block,
+                        "layer_name": layer.name,
+                        "token_index": token,
+                        "token": sequence.tokens[token],
+                        "token_id": int(sequence.token_ids[token]),
+                        "expert_index": expert,
+                        "rank": rank,
+                        "probability": float(layer.probabilities[token, expert]),
+                        "logit": float(layer.logits[token, expert]),
+                        "weight": float(layer.weights[token, rank]),
+                        "dropped": "true" if layer.dropped[token] else "false",
+                    }
+                )
+    return found

@@ -1,0 +1,61 @@
+"""The pages and the Dash application that holds them."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import dash
+from dash import Dash, set_props
+
+from app.analysis import Analyst
+from app.components import diagrams, ids, shell
+from app.pages import live, not_found, run, runs
+
+log = logging.getLogger(__name__)
+ASSETS = Path(__file__).parents[2] / "assets"
+
+
+def create_app(analyst: Analyst) -> Dash:
+    """The Dash application with all pages; its `.server` is a WSGI application."""
+    app = Dash(
+        __name__,
+        use_pages=True,
+        pages_folder="",
+        assets_folder=str(ASSETS),
+        index_string=shell.INDEX,
+        title="MoEScope",
+        update_title="",
+        on_error=_on_error,
+        meta_tags=[{"name": "viewport", "content": "width=device-width, initial-scale=1"}],
+        description="Which expert takes each token of a Mixture-of-Experts model",
+    )
+    pages = (
+        ("live", "/", "", "MoEScope", live.layout(analyst)),
+        ("runs", "/runs", "", "Runs · MoEScope", runs.layout(analyst)),
+        ("run", "", "/runs/<run_id>", "Run · MoEScope", run.layout(analyst)),
+    )
+    for name, path, template, title, layout in pages:
+        dash.register_page(
+            name, path=path or None, path_template=template or None, title=title, layout=layout
+        )
+    dash.register_page("not_found_404", layout=not_found.layout)
+    app.layout = shell.shell()
+    diagrams.register(app, analyst)
+    live.register(app, analyst)
+    return app
+
+
+def _on_error(error: Exception) -> None:
+    """Anything unforeseen in a callback: the log gets the traceback, the page a line."""
+    log.error("a callback failed", exc_info=error)
+    set_props(
+        ids.OUTCOME,
+        {
+            "data": {
+                "state": "error",
+                "message": "Something went wrong on the server. Your text and the last "
+                "diagrams are kept; the log says more.",
+            }
+        },
+    )

@@ -1,0 +1,1 @@
+"""Keeping analyses: MLflow runs with their artifacts, and the formats they are exported in."""

@@ -1,0 +1,1 @@
+"""What the routers did: capture, its record and its metrics. Knows no web and no store."""

@@ -1,0 +1,31 @@
+"""Errors of this room. Each message is one short line that may be shown to a user."""
+
+from __future__ import annotations
+
+
+class RoutingError(Exception):
+    """Base of everything that can go wrong between a text and its trace."""
+
+
+class InvalidTextError(RoutingError):
+    """The text cannot be analysed (blank, or not encodable)."""
+
+
+class TextTooLongError(RoutingError):
+    """The text has more tokens than the limit allows."""
+
+
+class UnknownModelError(RoutingError):
+    """The model is not one of those that may be chosen."""
+
+
+class ModelNotReadyError(RoutingError):
+    """The model is still being loaded; asking again later can work."""
+
+
+class ModelLoadError(RoutingError):
+    """The model could not be loaded, or its routers could not be read."""
+
+
+class TraceError(RoutingError):
+    """Arrays that contradict each other: no trace is made of them."""

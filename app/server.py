@@ -1,0 +1,76 @@
+"""Builds everything; `server` is what gunicorn and uvicorn run."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, cast
+
+from a2wsgi import WSGIMiddleware
+from fastapi import FastAPI
+from starlette.datastructures import MutableHeaders
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.routing import Match, Mount
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.analysis import build_analyst
+from app.api.app import create_api
+from app.api.paths import is_api
+from app.logs import log_to
+from app.pages import create_app
+from app.settings import Settings, SettingsError, load_settings
+
+_PAGE_THREADS = 16
+# gunicorn starts a worker again and again unless it ends with this status.
+_GUNICORN_LOAD_ERROR = 4
+_HEADERS = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "same-origin"}
+
+
+class Pages(Mount):
+    """The pages at every address that is not the API's."""
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        if scope["type"] == "http" and is_api(scope):
+            return Match.NONE, {}
+        return super().matches(scope)
+
+
+class Headers:
+    """Adds the headers that every answer carries."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in _HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        await self.app(scope, receive, with_headers)
+
+
+def build(settings: Settings) -> FastAPI:
+    """API and pages on one port. Model and store are opened when the server has started."""
+    analyst = build_analyst(settings)
+    server = create_api(analyst)
+    pages = create_app(analyst)
+    # The adapter declares its ASGI types by itself, under names of its own.
+    mounted = cast(ASGIApp, WSGIMiddleware(pages.server, workers=_PAGE_THREADS))
+    server.router.routes.append(Pages("/", mounted))
+    server.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=4)
+    server.add_middleware(Headers)
+    return server
+
+
+def __getattr__(name: str) -> Any:
+    # Built when gunicorn asks for it, so that importing this module starts nothing.
+    if name != "server":
+        raise AttributeError(name)
+    log_to(None)
+    try:
+        return build(load_settings())
+    except SettingsError as error:
+        sys.stderr.write(f"moescope: {error}\n")
+        raise SystemExit(_GUNICORN_LOAD_ERROR) from None

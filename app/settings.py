@@ -1,0 +1,154 @@
+"""Typed settings, read from the environment and from `.env`."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+BUNDLED_MODEL = "switch-mini-8"
+BUNDLED_FOLDER = Path(__file__).parent / "models" / BUNDLED_MODEL
+
+
+class SettingsError(ValueError):
+    """A setting has a value that cannot be used; the message is one line and names it."""
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """A model that may be chosen: its public id and where it is loaded from.
+
+    `source` is a local folder or, when `local` is false, an id of the Hugging Face hub.
+    """
+
+    id: str
+    source: str
+    local: bool
+
+
+class Settings(BaseSettings):
+    """Everything that can be configured. Field aliases are the environment's names."""
+
+    model_config = SettingsConfigDict(
+        env_file=".env",
+        env_file_encoding="utf-8",
+        # An empty value means the default, as in a copied .env.example.
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+    )
+
+    model: str = Field(BUNDLED_MODEL, alias="MOESCOPE_MODEL", min_length=1)
+    models: str = Field("", alias="MOESCOPE_MODELS")
+    host: str = Field("127.0.0.1", alias="MOESCOPE_HOST", min_length=1)
+    port: int = Field(8050, alias="MOESCOPE_PORT", ge=1, le=65535)
+    data_dir: Path = Field(Path("data"), alias="MOESCOPE_DATA_DIR")
+    max_tokens: int = Field(512, alias="MOESCOPE_MAX_TOKENS", ge=1, le=8192)
+    threads: int = Field(
+        # One core stays free, so that the page keeps answering while the model runs.
+        default_factory=lambda: max(1, (os.cpu_count() or 2) - 1),
+        alias="MOESCOPE_THREADS",
+        ge=1,
+        le=1024,
+    )
+    dtype: Literal["float32", "bfloat16"] = Field("float32", alias="MOESCOPE_DTYPE")
+    mlflow_tracking_uri: str = Field("", alias="MLFLOW_TRACKING_URI")
+    mlflow_experiment: str = Field("moescope", alias="MLFLOW_EXPERIMENT_NAME", min_length=1)
+    minio_endpoint: str = Field("", alias="MINIO_ENDPOINT")
+    minio_access_key: SecretStr = Field(SecretStr(""), alias="MINIO_ACCESS_KEY")
+    minio_secret_key: SecretStr = Field(SecretStr(""), alias="MINIO_SECRET_KEY")
+    minio_secure: bool = Field(False, alias="MINIO_SECURE")
+    minio_bucket: str = Field("mlflow-artifacts", alias="MINIO_BUCKET", min_length=3)
+
+    @field_validator("data_dir")
+    @classmethod
+    def _absolute(cls, value: Path) -> Path:
+        folder = value.expanduser().resolve()
+        existing = next(path for path in (folder, *folder.parents) if path.exists())
+        if not existing.is_dir():
+            raise ValueError(f"{existing} is not a folder")
+        if not os.access(existing, os.W_OK | os.X_OK):
+            raise ValueError(f"{existing} is not writable")
+        return folder
+
+    @field_validator("mlflow_tracking_uri")
+    @classmethod
+    def _known_scheme(cls, value: str) -> str:
+        known = {"sqlite", "http", "https", "file", "postgresql", "mysql", "mssql"}
+        if value and urlsplit(value).scheme.split("+")[0] not in known:
+            raise ValueError("not a tracking URI (sqlite:///…, http://… or postgresql://…)")
+        return value
+
+    @field_validator("models")
+    @classmethod
+    def _models_parse(cls, value: str) -> str:
+        ids = [spec.id for spec in _parse_models(value)]
+        twice = next((id_ for id_ in ids if ids.count(id_) > 1), None)
+        if twice:
+            raise ValueError(f"«{twice}» is listed twice")
+        return value
+
+    @model_validator(mode="after")
+    def _model_parses(self) -> Self:
+        self.model_specs()
+        return self
+
+    def model_specs(self) -> dict[str, ModelSpec]:
+        """The models that may be chosen, by id; the default one first.
+
+        Raises ValueError for a model that is neither a hub id nor `name=path` with an
+        existing folder.
+        """
+        listed = _parse_models(self.models)
+        default = next((spec for spec in listed if spec.id == self.model), None)
+        specs = [default or _parse_model(self.model), *listed]
+        return {spec.id: spec for spec in specs}
+
+    @property
+    def default_model(self) -> str:
+        """Id of the model that is loaded at start-up."""
+        return next(iter(self.model_specs()))
+
+    @property
+    def tracking_uri(self) -> str:
+        """MLflow's tracking URI: the configured one, else sqlite in the data folder."""
+        return self.mlflow_tracking_uri or f"sqlite:///{self.data_dir / 'mlflow.db'}"
+
+
+def _parse_models(entries: str) -> list[ModelSpec]:
+    return [_parse_model(entry) for entry in entries.split(",") if entry.strip()]
+
+
+def _parse_model(entry: str) -> ModelSpec:
+    name, separator, path = (part.strip() for part in entry.partition("="))
+    if separator:
+        folder = Path(path).expanduser()
+        if not name or not (folder / "config.json").is_file():
+            raise ValueError(f"«{entry.strip()}»: {path or 'the path'} is no folder of a model")
+        return ModelSpec(name, str(folder.resolve()), local=True)
+    if name == BUNDLED_MODEL:
+        return ModelSpec(name, str(BUNDLED_FOLDER), local=True)
+    if name.count("/") > 1 or name.startswith(("/", ".")):
+        raise ValueError(f"«{name}» is no model id; a local folder is given as name=path")
+    return ModelSpec(name, name, local=False)
+
+
+def load_settings(**overrides: object) -> Settings:
+    """Settings from the environment; `overrides` by environment name win.
+
+    Raises SettingsError with one line that names the variable.
+    """
+    try:
+        return Settings(**overrides)  # type: ignore[arg-type]
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        name = str(first["loc"][0]) if first["loc"] else "MOESCOPE_MODEL"
+        message = str(first["msg"]).removeprefix("Value error, ")
+        raise SettingsError(f"{name}: {message}") from None
+    except UnicodeDecodeError:
+        raise SettingsError(".env: the file is not UTF-8 text") from None

@@ -1,0 +1,104 @@
+"""Widths, themes, accessibility, and that nothing leaves the machine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+
+from tests.e2e.conftest import Visitor
+
+pytestmark = pytest.mark.e2e
+Visit = Callable[..., Visitor]
+FORTY = (
+    "The quick brown fox jumps over the lazy dog while seven curious engineers watch "
+    "the router send each token to a different expert in every layer."
+)
+
+
+@pytest.mark.parametrize("width", [400, 1280, 2000])
+def test_no_page_scrolls_sideways(visit: Visit, width: int) -> None:
+    visitor = visit(width=width)
+    page = visitor.open()
+    visitor.type(FORTY)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    flow = page.locator("#flow-figure .main-svg").first.bounding_box()
+    assert flow
+    assert flow["width"] >= 360
+    assert flow["height"] > 250
+
+
+def test_theme_follows_the_system_and_is_remembered(visit: Visit) -> None:
+    visitor = visit(color_scheme="dark")
+    page = visitor.open()
+    theme = "document.documentElement.dataset.bsTheme"
+    ground = "getComputedStyle(document.body).backgroundColor"
+    assert page.evaluate(theme) == "dark"
+    dark = page.evaluate(ground)
+    light_on_dark = visitor.figure("flow-figure")
+    page.click("#theme-toggle")
+    page.wait_for_function(f"{theme} === 'light'")
+    assert page.evaluate(ground) != dark
+    page.wait_for_function(
+        "old => JSON.stringify(document.querySelector('#flow-figure .js-plotly-plot')"
+        ".layout.shapes) !== old",
+        arg=str(light_on_dark[1]),
+    )
+    page.reload()
+    visitor.until("shown", "recorded")
+    assert page.evaluate(theme) == "light"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_serious(visit: Visit, scheme: str) -> None:
+    visitor = visit(color_scheme=scheme)
+    page = visitor.open()
+    visitor.type("Everybody can read this.")
+    link = page.get_attribute("#run-link", "href")
+    for path in ("/", link, "/runs", "/nothing/here"):
+        page.goto(f"{visitor.server.url}{path}")
+        page.wait_for_selector("main h1", state="attached")
+        if path in ("/", link):
+            visitor.until("recorded")
+            page.wait_for_timeout(600)
+        found = Axe().run(page).response["violations"]
+        serious = [
+            (each["id"], [node["html"][:160] for node in each["nodes"]])
+            for each in found
+            if each["impact"] in ("serious", "critical")
+        ]
+        assert not serious, (path, serious)
+
+
+def test_nothing_leaves_the_machine(visit: Visit) -> None:
+    visitor = visit()
+    page = visitor.open()
+    visitor.type("Everything stays here.")
+    page.goto(visitor.server.url + "/docs")
+    page.wait_for_selector("text=/api/v1/analyses")
+    assert visitor.hosts == {visitor.server.url.removeprefix("http://")}
+
+
+def test_keys(visit: Visit) -> None:
+    visitor = visit()
+    page = visitor.open()
+    page.focus("#grid-frame")
+    page.keyboard.press("?")
+    page.wait_for_selector("dialog[open]")
+    page.keyboard.press("Escape")
+    page.wait_for_selector("dialog[open]", state="detached")
+    page.keyboard.press("/")
+    assert page.evaluate("document.activeElement.id") == "text-input"
+
+
+def test_summaries_say_what_the_figures_show(visit: Visit) -> None:
+    visitor = visit()
+    page = visitor.open()
+    visitor.type("Read this aloud.")
+    analysis = visitor.server.json(f"/api/v1/analyses/{visitor.run_id()}")
+    summary = page.text_content("#grid-summary") or ""
+    for token, experts in zip(
+        analysis["tokens"], zip(*analysis["experts"], strict=True), strict=True
+    ):
+        assert f"{token}: {' '.join(str(chosen[0]) for chosen in experts)}" in summary

@@ -1,0 +1,151 @@
+"""The command line, as a real process."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import socket
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from app.recording.mlflow_recorder import MlflowRecorder
+from app.settings import load_settings
+from tests.integration.helpers import Command
+
+TEXT = "The river bank was closed on Sunday."
+
+
+def fails_in_one_line(result: subprocess.CompletedProcess[str], code: int) -> str:
+    assert result.returncode == code, result.stderr
+    assert result.stdout == ""
+    assert result.stderr.count("\n") == 1
+    assert result.stderr.startswith("moescope: ")
+    return result.stderr
+
+
+def test_analyze_prints_the_table_then_run_and_link(command: Command, tmp_path: Path) -> None:
+    csv_file, json_file = tmp_path / "routing.csv", tmp_path / "analysis.json"
+    result = command("analyze", TEXT, "--csv", str(csv_file), "--json", str(json_file))
+    assert result.returncode == 0, result.stderr
+    assert result.stderr == ""
+    *table, model, run, link = result.stdout.splitlines()
+    body = json.loads(json_file.read_text(encoding="utf-8"))
+    assert model == f"model switch-mini-8 {body['model']['revision']}"
+    assert run == f"run {body['run_id']}"
+    assert link == body["url"] == f"http://127.0.0.1:8050/runs/{body['run_id']}"
+    assert body["status"] == "recorded"
+    assert len(table) == 1 + len(body["tokens"])
+    for index, line in enumerate(table[1:]):
+        experts = [str(layer[index][0]) for layer in body["experts"]]
+        assert line.split()[-len(experts) :] == experts
+    rows = list(csv.DictReader(io.StringIO(csv_file.read_text(encoding="utf-8"), newline="")))
+    assert len(rows) == len(body["tokens"]) * sum(layer["num_experts"] for layer in body["layers"])
+
+
+def test_analyze_records_a_run_that_opens(command: Command) -> None:
+    result = command("analyze", "-", input=TEXT + "\n")
+    assert result.returncode == 0, result.stderr
+    again = command("analyze", TEXT)
+    assert again.stdout == result.stdout
+
+
+def test_no_record_leaves_nothing(command: Command, tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    result = command("analyze", TEXT, "--no-record", settings={"MOESCOPE_DATA_DIR": folder})
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.splitlines()[-1].startswith("model switch-mini-8")
+    assert [path.name for path in folder.iterdir()] == ["moescope.log"]
+
+
+def test_link_names_the_configured_address(command: Command) -> None:
+    settings = {"MOESCOPE_HOST": "::1", "MOESCOPE_PORT": 9000}
+    result = command("analyze", TEXT, settings=settings)
+    assert result.stdout.splitlines()[-1].startswith("http://[::1]:9000/runs/")
+
+
+def test_dropped_tokens_are_marked(command: Command, tiny_switch) -> None:  # type: ignore[no-untyped-def]
+    folder = tiny_switch(expert_capacity=1)
+    settings = {"MOESCOPE_MODEL": f"tiny={folder}"}
+    result = command("analyze", "aaaaaa", "--no-record", settings=settings)
+    assert result.returncode == 0, result.stderr
+    assert "×" in result.stdout
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["analyze", ""],
+        ["analyze", "  \n "],
+        ["analyze", "word " * 1000],
+        ["analyze", "x" * 100_000],
+        ["analyze", b"half \xed\xa0\x80"],
+        ["analyze", b"\xff\xfe"],
+        ["analyze", "ok", "--model", "no-such-model"],
+        ["analyze", "ok", "--csv", "/no/such/folder/x.csv"],
+        ["analyze", "ok", "--json", "/"],
+        ["analyze"],
+        ["analyze", "a", "b"],
+        ["analyze", "ok", "--nonsense"],
+        ["nonsense"],
+    ],
+    ids=range(13),
+)
+def test_wrong_input_ends_with_2_and_one_line(command: Command, arguments: list[str]) -> None:
+    fails_in_one_line(command(*arguments), 2)
+
+
+def test_standard_input_that_is_not_utf8_ends_with_2(command: Command) -> None:
+    result = command("analyze", "-", input=b"\xff", text=False)
+    assert result.returncode == 2
+    assert result.stderr == b"moescope: standard input is not valid UTF-8\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("MOESCOPE_PORT", "x"), ("MOESCOPE_MODELS", "a=b"), ("MOESCOPE_DTYPE", "?")]
+)
+@pytest.mark.parametrize("arguments", [(), ("analyze", "ok")])
+def test_a_wrong_setting_is_named(
+    command: Command, arguments: tuple[str, ...], name: str, value: str
+) -> None:
+    assert name in fails_in_one_line(command(*arguments, settings={name: value}), 2)
+
+
+def test_a_model_that_can_not_be_loaded_ends_with_1(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}", encoding="utf-8")
+    settings = {"MOESCOPE_MODEL": f"broken={tmp_path}"}
+    assert "moescope.log" in fails_in_one_line(command("analyze", "ok", settings=settings), 1)
+
+
+def test_a_store_that_fails_ends_with_1_and_shows_the_analysis(
+    command: Command, tmp_path: Path
+) -> None:
+    (tmp_path / "mlflow.db").mkdir()
+    result = command("analyze", "ok", settings={"MOESCOPE_DATA_DIR": tmp_path})
+    assert result.returncode == 1
+    assert result.stdout.startswith("#")
+    assert result.stderr.count("\n") == 1
+    assert "moescope.log" in result.stderr
+    assert "Traceback" in (tmp_path / "moescope.log").read_text(encoding="utf-8")
+
+
+def test_a_port_in_use_ends_with_1(command: Command) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        line = fails_in_one_line(command(settings={"MOESCOPE_PORT": port}), 1)
+    assert f"127.0.0.1:{port}" in line
+
+
+def test_help(command: Command) -> None:
+    result = command("--help")
+    assert result.returncode == 0
+    assert "analyze" in result.stdout
+
+
+def test_recorded_run_opens_in_another_process(command: Command, tmp_path: Path) -> None:
+    result = command("analyze", TEXT, settings={"MOESCOPE_DATA_DIR": tmp_path})
+    run_id = result.stdout.splitlines()[-2].removeprefix("run ")
+    recorder = MlflowRecorder(load_settings(MOESCOPE_DATA_DIR=tmp_path))
+    assert recorder.load(run_id).trace.text == TEXT
