@@ -35,4 +35,4 @@ HEALTHCHECK --interval=30s --timeout=5s --start-period=60s --retries=3 \
     CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8050/healthz', timeout=4)"]
 
 # One worker: it holds the model. No --preload: threads that are started before the fork die in it.
-CMD ["gunicorn", "app.server:server", "-k", "uvicorn_worker.UvicornWorker", "-w", "1", "-b", "0.0.0.0:8050", "--timeout", "120"]
+CMD ["gunicorn", "app.server:server", "-k", "uvicorn_worker.UvicornWorker", "-w", "1", "-b", "0.0.0.0:8050", "--timeout", "120", "--no-control-socket"]

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 DONE, FAILED, WRONG_INPUT = 0, 1, 2
 _LOAD_SECONDS = 3600.0
 _RECORD_SECONDS = 120.0
+_SHUTDOWN_SECONDS = 10
 _WIDEST_TOKEN = 24
 
 
@@ -70,7 +71,13 @@ def serve(settings: Settings) -> int:
     from app.server import build
 
     log_to(None)
-    server = uvicorn.Server(uvicorn.Config(build(settings), log_config=None, access_log=False))
+    config = uvicorn.Config(
+        build(settings),
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
+    )
+    server = uvicorn.Server(config)
     print(f"MoEScope opens at {_address(settings)}", flush=True)
     server.run(sockets=[listener])
     return DONE if server.started else FAILED

@@ -6,6 +6,8 @@ import hashlib
 import json
 import threading
 from collections import OrderedDict
+from functools import partial
+from typing import Any
 
 from app import __version__
 from app.figures.flow import flow_figure
@@ -82,10 +84,14 @@ def entry_of(trace: RoutingTrace, key: str) -> Entry:
         trace=trace,
         key=key,
         metrics={layer.name: layer_metrics(layer) for layer in trace.layers},
-        figures={
-            "flow": flow_figure(trace),
-            "load": load_figure(trace),
-            "tokens_by_layer": grid_figure(trace),
-            "measures": measures_figure(trace),
-        },
+        figures=partial(_figures, trace),
     )
+
+
+def _figures(trace: RoutingTrace) -> dict[str, dict[str, Any]]:
+    return {
+        "flow": flow_figure(trace),
+        "load": load_figure(trace),
+        "tokens_by_layer": grid_figure(trace),
+        "measures": measures_figure(trace),
+    }

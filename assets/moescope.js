@@ -67,21 +67,50 @@
     return { text, model, n: (request ? request.n : 0) + 1 };
   }
 
-  function status(outcome, recorded, request, text) {
-    shown = outcome || null;
+  /* Resolves once the diagrams have been painted. A page in the background paints nothing,
+     so this does not wait for ever. */
+  async function painted() {
+    const frame = () =>
+      Promise.race([
+        new Promise((next) => requestAnimationFrame(next)),
+        new Promise((next) => setTimeout(next, 100)),
+      ]);
+    const missing = () => document.querySelectorAll(".js-plotly-plot .main-svg").length === 0;
+    for (let tries = 0; missing() && tries < 100; tries += 1) await frame();
+    await frame();
+    await frame();
+  }
+
+  /* What the status says must never be about an older text, not even for a moment. */
+  function mark(state, id) {
+    const element = document.getElementById("status");
+    if (!element) return;
+    element.dataset.state = state;
+    element.dataset.runId = id;
+  }
+
+  async function status(outcome, recorded, request, text) {
     const kept = recorded && outcome && same(recorded, outcome) ? recorded : null;
     const [state, message] = stateOf(outcome, kept, request, text);
+    if (state === "shown" || state === "recorded") await painted();
+    shown = outcome || null;
     commitDue();
     const id = state === "recorded" ? kept.run_id : "";
+    if (text === currentText()) mark(state, id);
     const href = id ? `/runs/${id}` : undefined;
     return [message, state, id, href, id ? `/api/v1/analyses/${id}/routing.csv` : undefined, !id];
+  }
+
+  function currentText() {
+    const input = document.getElementById("text-input");
+    return input ? input.value : null;
   }
 
   function stateOf(outcome, kept, request, text) {
     if (blank(text)) return ["idle", "Type a sentence. The last diagrams stay."];
     if (!outcome || !request) return ["working", "Getting ready"];
-    const current = outcome.n === request.n || outcome.n === undefined;
     if (outcome.state === "loading") return ["working", outcome.message];
+    const current = outcome.n === undefined || (outcome.n === request.n && outcome.text === text);
     if (!current) return ["working", "Tracing"];
     if (outcome.state === "error") return ["error", outcome.message];
     const drawn = request.run ? "As recorded" : `Shown, ${outcome.message}`;
@@ -201,7 +230,14 @@
     if (button.id === "keys-open") document.getElementById("keys-dialog").showModal();
     if (button.id === "analyse-button") commitNow();
     if (button.id === "copy-link") copyLink(button);
-    if (button.dataset.example) set("text-input", { value: button.dataset.example });
+    if (button.dataset.example) {
+      mark("working", "");
+      set("text-input", { value: button.dataset.example });
+    }
+  });
+
+  document.addEventListener("input", (event) => {
+    if (["text-input", "model-select"].includes(event.target.id)) mark("working", "");
   });
 
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", (event) => {

@@ -1,11 +1,96 @@
-"""Key press → painted diagrams in Chromium."""
+"""Key press → painted diagrams in Chromium, against making the trace alone."""
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 
-from benchmarks.measure import Result
+from playwright.sync_api import Page, sync_playwright
+
+from app.routing.capture import capture
+from benchmarks.measure import Result, result, seconds_of
+from benchmarks.serving import served
+from benchmarks.setting import default_model, max_tokens, text_of
+
+LENGTHS = (12, 40)
+RUNS = 30
+WARM_UP = 3
+# Letters only: every one of them changes the last tokens, so that there is something to draw.
+_KEYS = "wonderfulmachinesthatthinkinpatternsofsmallwords"
+# The table follows when typing pauses; it is done before the next key.
+_PAUSE_MS = 600
+_CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
+_ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+# Listens from the key press until flows and token grid hold something else than before, Plotly
+# has said that they are drawn, and two frames have passed.
+_WATCH = """() => {
+    const plots = ["flow-figure", "token-grid"].map(
+        (id) => document.querySelector(`#${id} .js-plotly-plot`));
+    const content = (plot) =>
+        JSON.stringify([plot.data, plot.layout.shapes, plot.layout.annotations]);
+    const missing = new Set(plots);
+    let start = null;
+    window.painted = new Promise((resolve) => {
+        addEventListener("keydown", (event) => { start = event.timeStamp; },
+            { capture: true, once: true });
+        for (const plot of plots) {
+            const before = content(plot);
+            const drawn = () => {
+                if (start === null || content(plot) === before) return;
+                plot.removeListener("plotly_afterplot", drawn);
+                missing.delete(plot);
+                if (missing.size) return;
+                requestAnimationFrame(() => requestAnimationFrame(
+                    () => resolve((performance.now() - start) / 1000)));
+            };
+            plot.on("plotly_afterplot", drawn);
+        }
+    });
+}"""
+_PAINTED = """() => Promise.race([
+    window.painted,
+    new Promise((_, refuse) => setTimeout(() => refuse(new Error("nothing was drawn")), 15000)),
+])"""
 
 
 def run() -> Iterator[Result]:
-    yield from ()
+    """One result per length of the text that is typed on."""
+    chromium = next((path for path in map(shutil.which, _CHROMIUM) if path), None)
+    if not chromium:
+        raise RuntimeError("this benchmark needs Chromium")
+    with served() as address, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=_ARGUMENTS)
+        page = browser.new_page(viewport={"width": 1280, "height": 900})
+        for length in LENGTHS:
+            page.goto(address)
+            yield _run(page, length)
+        browser.close()
+
+
+def _run(page: Page, length: int) -> Result:
+    loaded, limit = default_model(), max_tokens()
+    page.wait_for_selector('#status[data-state="shown"], #status[data-state="recorded"]')
+    page.fill("#text-input", text_of(length - 1) + " ")
+    page.wait_for_selector('#status[data-state="working"]')
+    page.wait_for_selector('#status[data-state="shown"]')
+    painted, alone = [], []
+    for turn in range(-WARM_UP, RUNS):
+        page.wait_for_timeout(_PAUSE_MS)
+        page.evaluate(_WATCH)
+        page.press("#text-input", _KEYS[turn + WARM_UP])
+        one = float(page.evaluate(_PAINTED))
+        text = page.input_value("#text-input")
+        other = seconds_of(lambda text=text: capture(loaded, text, limit))  # type: ignore[misc]
+        if turn >= 0:
+            painted.append(one)
+            alone.append(other)
+    return result(
+        f"key press → painted diagrams, from {length} tokens", painted, "sentence → trace", alone
+    )

@@ -104,10 +104,11 @@ training too: up to {config["expert_capacity"]} tokens nothing can be dropped.
 
 {facts["minutes"]:.0f} minutes on {facts["device"]}, {facts["step"]:,} steps,
 {facts["source_tokens"] / 1e6:.1f} M encoder and {facts["target_tokens"] / 1e6:.2f} M target tokens.
-T5 span corruption (15 %, mean span 3) on windows of 128 tokens, three batches in ten of 6 to 64
-tokens; AdamW, peak rate {facts["options"]["learning_rate"]:g}, cosine to zero; load balancing loss
-× {facts["options"]["auxiliary"]:g} and z-loss × {facts["options"]["z"]:g}, each the mean over the
-{len(layers)} router layers; seed {facts["options"]["seed"]}. Recipe: `training/`.
+T5 span corruption (15 to 35 %, mean span 3) on windows of 128 tokens, three batches in ten of 6
+to 64 tokens; AdamW, peak rate {facts["options"]["learning_rate"]:g}, cosine to zero; load balancing
+loss × {facts["options"]["auxiliary"]:g} and z-loss × {facts["options"]["z"]:g}, each the mean over
+the {len(layers)} router layers; seed {facts["options"]["seed"]}. Recipe and how this run went:
+`training/README.md`.
 
 Text, from Debian packages, and its licences:
 
@@ -118,8 +119,9 @@ Text, from Debian packages, and its licences:
 
 Nats per target token, {numbers["documents"]} documents that were not in training, one window of at
 most 128 tokens each. *Unigram* predicts from the frequencies of targets in the training text; *best
-unigram* from those of these very targets, so no unigram model can be better. *Text only* leaves out
-sentinels and `</s>`, which are easy.
+unigram* from those of these very targets, all domains together: over all of them no unigram model
+can be better. *Text only* leaves out sentinels and `</s>`, which are easy.
+
 **{loss["all"]["model"]:.2f} against {loss["all"]["unigram"]:.2f}** (text only
 {loss["text_only"]["model"]:.2f} against {loss["text_only"]["unigram"]:.2f}).
 

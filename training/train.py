@@ -20,6 +20,8 @@ from training.data import Batch, Stream
 
 log = logging.getLogger(__name__)
 
+_STOPPING = (signal.SIGINT, signal.SIGTERM)
+
 
 @dataclass(frozen=True)
 class Options:
@@ -29,6 +31,7 @@ class Options:
     batch_tokens: int = 4096
     learning_rate: float = 2e-3
     embedding_factor: float = 6.0
+    router_factor: float = 0.25
     warmup_steps: int = 200
     weight_decay: float = 0.05
     auxiliary: float = 0.03
@@ -69,14 +72,19 @@ class Run:
         architecture.keep_routers_in_float32(self.model, self.device)
         # The embedding starts with entries of size 1, the other matrices with d_model^-0.5: Adam's
         # steps do not grow with the weights as Adafactor's do, so the embedding gets larger ones.
+        # Each router gets smaller ones: at the full rate one step moves a router logit by half a
+        # nat and whole domains change their expert every few dozen steps.
         embedding = self.model.shared.weight
-        matrices = [p for p in self.model.parameters() if p.ndim >= 2 and p is not embedding]
+        routers = [r.classifier.weight for r in architecture.routers(self.model).values()]
+        special = {id(p) for p in (embedding, *routers)}
+        matrices = [p for p in self.model.parameters() if p.ndim >= 2 and id(p) not in special]
         scales = [p for p in self.model.parameters() if p.ndim < 2]
         self.optimiser = torch.optim.AdamW(
             [
                 {"params": matrices, "factor": 1.0},
                 {"params": [embedding], "factor": options.embedding_factor, "weight_decay": 0.0},
                 {"params": scales, "factor": 1.0, "weight_decay": 0.0},
+                {"params": routers, "factor": options.router_factor, "weight_decay": 0.0},
             ],
             lr=options.learning_rate, betas=(0.9, 0.98), weight_decay=options.weight_decay,
             fused=True,
@@ -84,11 +92,9 @@ class Run:
         self.rng = np.random.default_rng(options.seed)
         self.progress = Progress()
         self._stopped = False
-        signal.signal(signal.SIGTERM, self._stop)
-        signal.signal(signal.SIGINT, self._stop)
 
-    def _stop(self, *_: object) -> None:
-        """Finish the step, save and leave; a second signal would find nothing half written."""
+    def stop(self, *_: object) -> None:
+        """Finish the step, save and leave the loop (a signal handler)."""
         self._stopped = True
 
     @property
@@ -210,5 +216,10 @@ def run(options: Options, folder: Path, stream: Stream) -> bool:
     log.info("%.2f M parameters on %s, %d threads",
              sum(p.numel() for p in current.model.parameters()) / 1e6, current.device,
              torch.get_num_threads())  # fmt: skip
-    current.loop(stream)
+    previous = {number: signal.signal(number, current.stop) for number in _STOPPING}
+    try:
+        current.loop(stream)
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
     return current.progress.seconds >= 60 * options.minutes

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
@@ -21,8 +20,6 @@ from app.routing.errors import (
     TextTooLongError,
     UnknownModelError,
 )
-
-log = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER = {"Retry-After": "5"}
@@ -99,8 +96,8 @@ def _invalid(_request: Request, error: Exception) -> JSONResponse:
     return problem(422, f"{'.'.join(place)}: {first['msg']}")
 
 
-def _unknown(request: Request, error: Exception) -> JSONResponse:
-    log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+def _unknown(_request: Request, _error: Exception) -> JSONResponse:
+    # The error is raised again after this answer, so the server logs its traceback.
     return problem(500, "the server failed; its log tells why")
 
 

@@ -14,8 +14,10 @@ from app.api.problem import RETRY_AFTER, documented, problem
 from app.recording.base import Receipt, RecordedRun, RunSummary
 from app.recording.export import analysis_json, routing_csv
 
-# A model that is not loaded yet is worth waiting for; the default one is loaded at start.
-_LOAD_SECONDS = 120.0
+# The default model is loaded at start: asking again is better than holding on. Another one
+# is loaded because of this request, which is worth waiting for.
+_DEFAULT_LOAD_SECONDS = 2.0
+_OTHER_LOAD_SECONDS = 120.0
 _RECORD_SECONDS = 5.0
 
 
@@ -76,7 +78,8 @@ def analyse(
     `pending` while the run is still being written; `run_id` and `url` open it already.
     A text with more tokens than the limit is refused with 413, nothing is cut off.
     """
-    wait = 0.0 if body.model in (None, analyst.registry.default) else _LOAD_SECONDS
+    default = body.model in (None, analyst.registry.default)
+    wait = _DEFAULT_LOAD_SECONDS if default else _OTHER_LOAD_SECONDS
     trace = analyst.trace(body.text, body.model, wait)
     if not body.record:
         response.status_code = 200

@@ -53,6 +53,7 @@ def flow_figure(
         ],
         "layout": {
             **base_layout(theme),
+            "hoverdistance": 40,
             "height": layout.height + _MARGIN["t"] + _MARGIN["b"],
             "margin": _MARGIN,
             "xaxis": {"range": _x_range(len(layers)), "visible": False, "fixedrange": True},
@@ -264,11 +265,17 @@ def _flow_text(ribbon: Ribbon, layers: tuple[RouterLayer, ...], tokens: tuple[st
 def _hover_nodes(
     layout: FlowLayout, layers: tuple[RouterLayer, ...], tokens: tuple[str, ...]
 ) -> dict[str, Any]:
+    points = [
+        (node, float(y))
+        for node in layout.nodes
+        for y in np.linspace(node.top, node.bottom, 2 + int((node.bottom - node.top) // 30))
+    ]
+    texts = {id(node): node_text(node, layers[node.layer], tokens) for node in layout.nodes}
     return _hover_points(
-        [node.layer + 1.0 for node in layout.nodes],
-        [round(node.middle, 1) for node in layout.nodes],
-        [node_text(node, layers[node.layer], tokens) for node in layout.nodes],
-        [{"layer": node.layer, "expert": node.expert} for node in layout.nodes],
+        [node.layer + 1.0 for node, _ in points],
+        [round(y, 1) for _, y in points],
+        [texts[id(node)] for node, _ in points],
+        [{"layer": node.layer, "expert": node.expert} for node, _ in points],
     )
 
 

@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 from dash import dcc, html
 
 from app.analysis import Analyst
-from app.recording.base import RecordingError, RunSummary
+from app.recording.base import InvalidCursorError, RecordingError, RunSummary
 
 _PAGE = 50
 
@@ -19,8 +19,8 @@ def layout(analyst: Analyst) -> Callable[..., html.Div]:
     def page(cursor: str | None = None, **_query: str) -> html.Div:
         try:
             runs, following = analyst.recorder.history(_PAGE, cursor, None, None)
-        except RecordingError as error:
-            return html.Div([html.H1("Runs"), html.P(f"{error}")], className="message")
+        except (RecordingError, InvalidCursorError) as error:
+            return html.Div([html.H1("Runs"), html.P(f"{error}".capitalize())], className="message")
         if not runs:
             return html.Div(
                 [

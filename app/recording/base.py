@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, Protocol
@@ -66,14 +66,15 @@ class Artifact:
 class Entry:
     """What an analysis leaves behind: the trace, its measures per layer, its files.
 
-    `figures` maps a name to a Plotly figure as a plain dict, `metrics` a router layer's
-    name to its measures, `key` is equal for analyses that must come out the same.
+    `metrics` maps a router layer's name to its measures, `figures` gives Plotly figures as
+    plain dicts by name when they are written, `key` is equal for analyses that must come
+    out the same.
     """
 
     trace: RoutingTrace
     key: str
     metrics: Mapping[str, Mapping[str, float]]
-    figures: Mapping[str, Mapping[str, Any]]
+    figures: Callable[[], Mapping[str, Mapping[str, Any]]]
 
 
 class Recorder(Protocol):

@@ -102,7 +102,7 @@ def artifacts(entry: Entry) -> Iterator[Artifact]:
     """
     yield Artifact("routing.csv", routing_csv(entry.trace).encode())
     yield Artifact(TRACE_FILE, entry.trace.to_bytes())
-    for name, figure in entry.figures.items():
+    for name, figure in entry.figures().items():
         as_json: str = plotly.io.to_json(figure, validate=False)
         as_html: str = plotly.io.to_html(figure, include_plotlyjs="cdn", validate=False)
         yield Artifact(f"figures/{name}.json", as_json.encode())

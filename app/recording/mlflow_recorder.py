@@ -105,7 +105,7 @@ def _summary(run: Run) -> RunSummary:
         created=datetime.fromtimestamp(run.info.start_time / 1000, UTC),
         model=tags.get(content.TAG_MODEL, ""),
         text=tags.get(content.TAG_TEXT, ""),
-        tokens=int(tags.get(content.TAG_TOKENS, "0")),
+        tokens=int(tokens) if (tokens := tags.get(content.TAG_TOKENS, "")).isdecimal() else 0,
         status="recorded",
     )
 

@@ -130,6 +130,7 @@ class MlflowStore:
         from mlflow.exceptions import MlflowException
         from mlflow.tracking import MlflowClient
 
+        _check_database(settings.tracking_uri)
         client = MlflowClient(settings.tracking_uri)
         name = settings.mlflow_experiment
         experiment = client.get_experiment_by_name(name)
@@ -207,6 +208,8 @@ class MlflowStore:
         client, experiment = self.open()
         from mlflow.exceptions import MlflowException
 
+        if cursor and not cursor.isascii():
+            raise InvalidCursorError("the cursor is not one of this list")
         with self._call("search the runs"):
             try:
                 page = client.search_runs(
@@ -233,6 +236,21 @@ class MlflowStore:
         base.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=base) as folder:
             yield Path(folder)
+
+
+def _check_database(uri: str) -> None:
+    """Raises at once when a database can't be opened; MLflow would try for an hour."""
+    if uri.startswith(("http://", "https://", "file:")):
+        return
+    import sqlalchemy
+
+    if uri.startswith("sqlite:///"):
+        Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+    engine = sqlalchemy.create_engine(uri)
+    try:
+        engine.connect().close()
+    finally:
+        engine.dispose()
 
 
 def _tag_like(tag: str, part: str) -> str:

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import sqlite3
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
-import uvicorn
 
 from app.analysis import Analyst, analysis_key, entry_of
 from app.recording.base import Entry
@@ -24,7 +21,16 @@ from app.routing.capture import capture
 from app.routing.models import ModelRegistry
 from app.server import build
 from app.settings import Settings, load_settings
-from tests.integration.helpers import ROOT, Command, Environment, Folder, MakeEntry, is_ready, until
+from tests.integration.helpers import (
+    ROOT,
+    Command,
+    Environment,
+    Folder,
+    MakeEntry,
+    is_ready,
+    serving,
+    until,
+)
 
 
 @pytest.fixture(scope="session")
@@ -87,18 +93,9 @@ def make_entry(registry: ModelRegistry) -> MakeEntry:
 @pytest.fixture(scope="module")
 def server(data_folder: Folder) -> Iterator[str]:
     """A really started server with the bundled model; gives its address."""
-    app = build(load_settings(MOESCOPE_DATA_DIR=data_folder()))
-    listener = socket.create_server(("127.0.0.1", 0))
-    running = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False))
-    thread = threading.Thread(target=running.run, args=([listener],), daemon=True)
-    thread.start()
-    address = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    until(lambda: running.started)
-    until(lambda: is_ready(address))
-    yield address
-    running.should_exit = True
-    thread.join(30)
-    listener.close()
+    with serving(build(load_settings(MOESCOPE_DATA_DIR=data_folder()))) as address:
+        until(lambda: is_ready(address))
+        yield address
 
 
 @pytest.fixture(scope="session")

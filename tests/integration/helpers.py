@@ -5,13 +5,18 @@ from __future__ import annotations
 import json
 import socket
 import subprocess
+import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import uvicorn
+from fastapi import FastAPI
 
 from app.recording.base import Entry
 
@@ -63,6 +68,20 @@ def is_ready(address: str) -> bool:
         return ask(f"{address}/readyz").status == 200
     except urllib.error.URLError:
         return False
+
+
+@contextmanager
+def serving(app: FastAPI) -> Iterator[str]:
+    """Really starts a server with the app, in a thread; gives its address."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        config = uvicorn.Config(app, log_config=None, access_log=False)
+        running = uvicorn.Server(config)
+        thread = threading.Thread(target=running.run, args=([listener],), daemon=True)
+        thread.start()
+        until(lambda: running.started)
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        running.should_exit = True
+        thread.join(30)
 
 
 def free_port() -> int:

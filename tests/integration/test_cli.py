@@ -7,13 +7,24 @@ import io
 import json
 import socket
 import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from app.recording.mlflow_recorder import MlflowRecorder
 from app.settings import load_settings
-from tests.integration.helpers import Command
+from tests.integration.helpers import (
+    ROOT,
+    Command,
+    Environment,
+    Folder,
+    ask,
+    free_port,
+    is_ready,
+    until,
+)
 
 TEXT = "The river bank was closed on Sunday."
 
@@ -26,9 +37,12 @@ def fails_in_one_line(result: subprocess.CompletedProcess[str], code: int) -> st
     return result.stderr
 
 
-def test_analyze_prints_the_table_then_run_and_link(command: Command, tmp_path: Path) -> None:
-    csv_file, json_file = tmp_path / "routing.csv", tmp_path / "analysis.json"
-    result = command("analyze", TEXT, "--csv", str(csv_file), "--json", str(json_file))
+def test_analyze_prints_the_table_then_run_and_link(
+    command: Command, data_folder: Folder, tmp_path: Path
+) -> None:
+    csv_file, json_file, folder = tmp_path / "routing.csv", tmp_path / "a.json", data_folder()
+    arguments = ("analyze", TEXT, "--csv", str(csv_file), "--json", str(json_file))
+    result = command(*arguments, settings={"MOESCOPE_DATA_DIR": folder})
     assert result.returncode == 0, result.stderr
     assert result.stderr == ""
     *table, model, run, link = result.stdout.splitlines()
@@ -44,45 +58,36 @@ def test_analyze_prints_the_table_then_run_and_link(command: Command, tmp_path: 
     rows = list(csv.DictReader(io.StringIO(csv_file.read_text(encoding="utf-8"), newline="")))
     assert len(rows) == len(body["tokens"]) * sum(layer["num_experts"] for layer in body["layers"])
 
+    recorder = MlflowRecorder(load_settings(MOESCOPE_DATA_DIR=folder))
+    assert recorder.load(body["run_id"]).trace.text == TEXT
 
-def test_analyze_records_a_run_that_opens(command: Command) -> None:
-    result = command("analyze", "-", input=TEXT + "\n")
-    assert result.returncode == 0, result.stderr
-    again = command("analyze", TEXT)
-    assert again.stdout == result.stdout
-
-
-def test_no_record_leaves_nothing(command: Command, tmp_path: Path) -> None:
-    folder = tmp_path / "data"
-    result = command("analyze", TEXT, "--no-record", settings={"MOESCOPE_DATA_DIR": folder})
-    assert result.returncode == 0, result.stderr
-    assert result.stdout.splitlines()[-1].startswith("model switch-mini-8")
-    assert [path.name for path in folder.iterdir()] == ["moescope.log"]
+    # The same text again, from standard input and at another address: the same run.
+    settings = {"MOESCOPE_DATA_DIR": folder, "MOESCOPE_HOST": "::1", "MOESCOPE_PORT": 9000}
+    again = command("analyze", "-", input=TEXT + "\n", settings=settings)
+    *_, run, link = again.stdout.splitlines()
+    assert run == f"run {body['run_id']}"
+    assert link == f"http://[::1]:9000/runs/{body['run_id']}"
 
 
-def test_link_names_the_configured_address(command: Command) -> None:
-    settings = {"MOESCOPE_HOST": "::1", "MOESCOPE_PORT": 9000}
-    result = command("analyze", TEXT, settings=settings)
-    assert result.stdout.splitlines()[-1].startswith("http://[::1]:9000/runs/")
-
-
-def test_dropped_tokens_are_marked(command: Command, tiny_switch) -> None:  # type: ignore[no-untyped-def]
-    folder = tiny_switch(expert_capacity=1)
-    settings = {"MOESCOPE_MODEL": f"tiny={folder}"}
+def test_no_record_leaves_nothing_and_drops_are_marked(
+    command: Command, tmp_path: Path, tiny_switch: Callable[..., Path]
+) -> None:
+    model, data = tiny_switch(expert_capacity=1), tmp_path / "data"
+    settings = {"MOESCOPE_DATA_DIR": data, "MOESCOPE_MODEL": f"tiny={model}"}
     result = command("analyze", "aaaaaa", "--no-record", settings=settings)
     assert result.returncode == 0, result.stderr
+    assert result.stderr == ""
     assert "×" in result.stdout
+    assert result.stdout.splitlines()[-1].startswith("model tiny ")
+    assert [path.name for path in data.iterdir()] == ["moescope.log"]
 
 
 @pytest.mark.parametrize(
     "arguments",
     [
-        ["analyze", ""],
         ["analyze", "  \n "],
         ["analyze", "word " * 1000],
-        ["analyze", "x" * 100_000],
         ["analyze", b"half \xed\xa0\x80"],
-        ["analyze", b"\xff\xfe"],
         ["analyze", "ok", "--model", "no-such-model"],
         ["analyze", "ok", "--csv", "/no/such/folder/x.csv"],
         ["analyze", "ok", "--json", "/"],
@@ -91,7 +96,7 @@ def test_dropped_tokens_are_marked(command: Command, tiny_switch) -> None:  # ty
         ["analyze", "ok", "--nonsense"],
         ["nonsense"],
     ],
-    ids=range(13),
+    ids=range(10),
 )
 def test_wrong_input_ends_with_2_and_one_line(command: Command, arguments: list[str]) -> None:
     fails_in_one_line(command(*arguments), 2)
@@ -144,8 +149,26 @@ def test_help(command: Command) -> None:
     assert "analyze" in result.stdout
 
 
-def test_recorded_run_opens_in_another_process(command: Command, tmp_path: Path) -> None:
-    result = command("analyze", TEXT, settings={"MOESCOPE_DATA_DIR": tmp_path})
-    run_id = result.stdout.splitlines()[-2].removeprefix("run ")
-    recorder = MlflowRecorder(load_settings(MOESCOPE_DATA_DIR=tmp_path))
-    assert recorder.load(run_id).trace.text == TEXT
+def test_the_production_line_serves_and_stops_cleanly(
+    data_folder: Folder, environment: Environment
+) -> None:
+    folder, port = data_folder(), free_port()
+    line = f"-k uvicorn_worker.UvicornWorker -w 1 -b 127.0.0.1:{port} --no-control-socket"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "gunicorn", "app.server:server", *line.split()],
+        cwd=ROOT,
+        env=environment(MOESCOPE_DATA_DIR=folder),
+        stderr=subprocess.PIPE,
+    )
+    address = f"http://127.0.0.1:{port}"
+    try:
+        until(lambda: is_ready(address))
+        answer = ask(f"{address}/api/v1/analyses", {"text": TEXT})
+        assert answer.json()["status"] == "recorded"
+        assert ask(address).status == 200
+    finally:
+        process.terminate()
+        _, log = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert b"Traceback" not in log
+    assert b"Application shutdown complete" in log

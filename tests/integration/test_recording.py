@@ -88,7 +88,7 @@ def test_run_holds_parameters_metrics_tags_and_files(
     folder = Path(client.download_artifacts(receipt.run_id, ""))
     assert (folder / "routing.csv").read_text(encoding="utf-8") == routing_csv(entry.trace)
     assert (folder / "trace.npz").read_bytes() == entry.trace.to_bytes()
-    for name, figure in entry.figures.items():
+    for name, figure in entry.figures().items():
         written = json.loads((folder / f"figures/{name}.json").read_text(encoding="utf-8"))
         assert len(written["data"]) == len(figure["data"])
         assert "plotly" in (folder / f"figures/{name}.html").read_text(encoding="utf-8")

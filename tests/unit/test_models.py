@@ -184,7 +184,9 @@ class TestRegistry:
         spoil(broken)
         models = registry(good=tiny, bad=broken)
         before = capture(models.get("good", LONG), "a text", 99)
-        with pytest.raises(ModelLoadError, match=rf"^bad can't be used: .*{said}") as caught:
+        with pytest.raises(
+            ModelLoadError, match=rf"the model bad can't be used: .*{said}"
+        ) as caught:
             models.get("bad", LONG)
         assert len(str(caught.value).splitlines()) == 1
         assert models.status("bad").state == "failed"

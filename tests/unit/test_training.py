@@ -10,9 +10,21 @@ import numpy as np
 import pytest
 import torch
 from tokenizers import Tokenizer
-from transformers import AutoTokenizer
+from transformers import AutoTokenizer, SwitchTransformersConfig
 
-from training import arithmetic, card, corpus, data, evaluate, losses, sources, tokenizer
+from training import (
+    arithmetic,
+    card,
+    corpus,
+    data,
+    evaluate,
+    export,
+    losses,
+    model,
+    sources,
+    tokenizer,
+    train,
+)
 from training.card_text import render
 
 ROOT = Path(__file__).parents[2]
@@ -145,6 +157,67 @@ def test_auto_tokenizer_is_the_same_tokenizer(pieces: Tokenizer) -> None:
 def test_byte_pieces_are_not_special(pieces: Tokenizer) -> None:
     assert "<0x41>" not in pieces.encode("<0x41>").tokens
     assert "<0xF0>" in pieces.encode("\U0001f600").tokens
+
+
+def test_batches_are_unpadded_windows_of_one_length(pieces: Tokenizer) -> None:
+    stream = data.Stream(corpus.load(HELD_OUT), pieces)
+    rng = np.random.default_rng(3)
+    lengths = set()
+    for _ in range(12):
+        batch = stream.batch(1024, rng)
+        assert (batch.source != tokenizer.PAD).all()
+        assert (batch.target != tokenizer.PAD).all()
+        assert (batch.source[:, -1] == tokenizer.EOS).all()
+        assert len(batch.domain) == len(batch.source) == len(batch.target)
+        lengths.add(batch.source.shape[1])
+    assert len(lengths) > 1
+
+
+@pytest.fixture
+def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The architecture at a width that takes milliseconds."""
+    settings = {**model.configuration().to_dict(), "d_model": 16, "d_kv": 4, "d_ff": 8}
+    small = SwitchTransformersConfig(**settings)
+    monkeypatch.setattr(model, "configuration", lambda: small)
+
+
+@pytest.mark.usefixtures("tiny")
+def test_a_resumed_run_goes_on_as_if_it_had_not_stopped(tmp_path: Path) -> None:
+    rows = [list(range(300 + i, 340 + i)) for i in range(4)]
+
+    def steps(run: train.Run, count: int) -> None:
+        with model.RouterLog(run.model) as routers:
+            for _ in range(count):
+                run.step(data.collate(rows, [0] * 4, run.rng), routers)
+
+    options = train.Options(warmup_steps=1)
+    whole = train.Run(options, tmp_path)
+    steps(whole, 3)
+    first = train.Run(options, tmp_path)
+    steps(first, 2)
+    first.save()
+    second = train.Run(options, tmp_path)
+    assert second.resume()
+    assert second.progress.step == 2
+    steps(second, 1)
+    expected = whole.model.state_dict()
+    for name, value in second.model.state_dict().items():
+        assert torch.equal(value, expected[name]), name
+    assert second.progress == whole.progress
+
+
+@pytest.mark.usefixtures("tiny")
+def test_export_loads_without_missing_or_unexpected_keys(tmp_path: Path, pieces: Tokenizer) -> None:
+    run = train.Run(train.Options(), tmp_path)
+    run.save()
+    export.export(run.checkpoint, pieces, tmp_path / "out")
+    loaded, _ = export.load(tmp_path / "out")
+    name = "encoder.block.1.layer.1.mlp.router.classifier.weight"
+    expected = run.model.state_dict()[name].bfloat16().float()
+    assert torch.equal(loaded.state_dict()[name], expected)
+    written = {path.name for path in (tmp_path / "out").iterdir()}
+    assert {"config.json", "model.safetensors", "tokenizer.json", "training.json"} <= written
+    assert str(tmp_path) not in (tmp_path / "out" / "config.json").read_text(encoding="utf-8")
 
 
 def test_information_is_zero_without_and_full_with_separation() -> None:
