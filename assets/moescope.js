@@ -120,6 +120,10 @@
     return ["recorded", request.run ? drawn : `Recorded, ${outcome.message}`];
   }
 
+  function newest(receipt, recorded) {
+    return recorded && recorded.at > receipt.at ? skip() : receipt;
+  }
+
   function polling(recorded) {
     return !(recorded && recorded.status === "pending");
   }
@@ -245,6 +249,6 @@
   });
 
   window.dash_clientside = Object.assign({}, window.dash_clientside, {
-    moescope: { gate, status, polling, settle, select, currentTheme },
+    moescope: { gate, status, newest, polling, settle, select, currentTheme },
   });
 })();

@@ -62,6 +62,7 @@ def diagrams(request: dict[str, Any] | None, recorded: dict[str, Any] | None) ->
         dcc.Store(id=ids.SELECTION),
         dcc.Store(id=ids.BUSY, data=False),
         dcc.Store(id=ids.COMMIT),
+        dcc.Store(id=ids.RECEIPT),
         dcc.Store(id=ids.THEME),
         dcc.Interval(id=ids.PULSE, interval=1000),
         dcc.Interval(id=ids.POLL, interval=1000, disabled=True),

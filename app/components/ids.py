@@ -25,11 +25,13 @@ EXAMPLES = "examples"
 KEYS = "keys-dialog"
 KEYS_OPEN = "keys-open"
 
-# Stores. `request` is what should be drawn, `outcome` what was, `recorded` where it is kept.
+# Stores. `request` is what should be drawn, `outcome` what was; `commit` what should be
+# recorded, `receipt` the server's last answer to that, `recorded` the one that counts.
 REQUEST = "request"
 OUTCOME = "outcome"
 SETTLED = "settled"
 COMMIT = "commit"
+RECEIPT = "receipt"
 RECORDED = "recorded"
 SELECTION = "selection"
 BUSY = "busy"

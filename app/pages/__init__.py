@@ -9,7 +9,7 @@ import dash
 from dash import Dash, set_props
 
 from app.analysis import Analyst
-from app.components import diagrams, ids, shell
+from app.components import diagrams, entry, ids, shell
 from app.pages import live, not_found, run, runs
 
 log = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ def create_app(analyst: Analyst) -> Dash:
     dash.register_page("not_found_404", layout=not_found.layout)
     app.layout = shell.shell()
     diagrams.register(app, analyst)
-    live.register(app, analyst)
+    entry.register(app, analyst)
     return app
 
 

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
-from urllib.parse import quote
 
-import dash_bootstrap_components as dbc
-from dash import ClientsideFunction, Dash, Input, Output, State, dcc, html, no_update
+from dash import html
 
 from app.analysis import Analyst
 from app.components import ids
 from app.components.attributes import attributes
 from app.components.diagrams import diagrams
-from app.recording.base import RunNotFoundError
-from app.routing.errors import RoutingError
+from app.components.entry import entry
 
 EXAMPLES = (
     ("a proverb", "The early bird catches the worm, but the second mouse gets the cheese."),
@@ -23,7 +19,6 @@ EXAMPLES = (
     ("arithmetic", "12 + 30 = 42, 7 * 8 = 56, 100 - 1 = 99"),
     ("one word, two meanings", "She sat on the bank of the river and the bank lent her money."),
 )
-_WAIT_FOR_STORE = 1.0
 
 
 def layout(analyst: Analyst) -> Callable[..., html.Div]:
@@ -53,147 +48,3 @@ def layout(analyst: Analyst) -> Callable[..., html.Div]:
         )
 
     return page
-
-
-def entry(
-    text: str, models: list[str], model: str, kept: bool = False, fixed: bool = False
-) -> html.Div:
-    """The text, the model, and what became of them. `fixed` for a recorded analysis."""
-    keep: dict[str, Any] = {"persistence": True, "persistence_type": "session"} if kept else {}
-    return html.Div(
-        [
-            html.Div(
-                [
-                    html.Label("Text", htmlFor=ids.TEXT, className="visually-hidden"),
-                    dbc.Textarea(
-                        id=ids.TEXT,
-                        value=text,
-                        rows=2,
-                        readonly=fixed,
-                        autofocus=not fixed,
-                        spellcheck="false",
-                        placeholder="Type a sentence",
-                        **keep,
-                    ),
-                ],
-                className="text",
-            ),
-            html.Div(
-                [
-                    html.Div(
-                        [
-                            html.Label("Model", htmlFor=ids.MODEL, className="quiet"),
-                            dbc.Select(
-                                id=ids.MODEL,
-                                options=[{"label": name, "value": name} for name in models],
-                                value=model,
-                                disabled=fixed,
-                                **keep,
-                            ),
-                        ],
-                        className="model",
-                    ),
-                    html.Div(
-                        id=ids.STATUS,
-                        role="status",
-                        className="status",
-                        **attributes(aria_live="polite", data_state="idle", data_run_id=""),
-                    ),
-                    html.Div(
-                        [
-                            html.Button("Analyse", id=ids.ANALYSE, className="primary")
-                            if not fixed
-                            else dcc.Link("Open in live", href=live_link(text, model)),
-                            html.A("Open run", id=ids.RUN_LINK, className="action"),
-                            html.Button("Copy link", id=ids.COPY_LINK, className="action"),
-                            html.A("CSV", id=ids.DOWNLOAD, className="action", download=""),
-                        ],
-                        className="actions",
-                    ),
-                ],
-                className="side",
-            ),
-        ],
-        className="entry",
-    )
-
-
-def live_link(text: str, model: str) -> str:
-    """The live page with this text and model."""
-    return f"/?text={quote(text)}&model={quote(model)}"
-
-
-def record(analyst: Analyst, commit: dict[str, Any]) -> dict[str, Any] | Any:
-    """Keeps the analysis of a text; what the page needs to know of where it stands."""
-    try:
-        trace = analyst.trace(commit["text"], commit["model"])
-    except RoutingError:
-        # The drawing of the same text already told what is wrong with it.
-        return no_update
-    receipt = analyst.record(trace)
-    return standing(analyst, {**commit, "id": receipt.id})
-
-
-def standing(analyst: Analyst, recorded: dict[str, Any]) -> dict[str, Any]:
-    """Where a recorded text stands now."""
-    try:
-        receipt = analyst.recorder.receipt(recorded["id"], _WAIT_FOR_STORE)
-    except RunNotFoundError:
-        return {**recorded, "status": "failed", "detail": "the run is gone from the store"}
-    return {
-        **recorded,
-        "run_id": receipt.run_id,
-        "status": receipt.status,
-        "detail": receipt.detail,
-    }
-
-
-def register(app: Dash, analyst: Analyst) -> None:
-    """The callbacks of the live page and of what the permalink shares with it."""
-
-    @app.callback(
-        Output(ids.RECORDED, "data"),
-        Input(ids.COMMIT, "data"),
-        prevent_initial_call=True,
-    )
-    def _record(commit: Any) -> Any:
-        return record(analyst, commit)
-
-    @app.callback(
-        Output(ids.RECORDED, "data", allow_duplicate=True),
-        Input(ids.POLL, "n_intervals"),
-        State(ids.RECORDED, "data"),
-        prevent_initial_call=True,
-    )
-    def _poll(_ticks: Any, recorded: Any) -> Any:
-        return standing(analyst, recorded) if recorded else no_update
-
-    app.clientside_callback(
-        ClientsideFunction("moescope", "gate"),
-        Output(ids.REQUEST, "data"),
-        Input(ids.TEXT, "value"),
-        Input(ids.MODEL, "value"),
-        Input(ids.BUSY, "data"),
-        Input(ids.PULSE, "n_intervals"),
-        State(ids.REQUEST, "data"),
-        State(ids.OUTCOME, "data"),
-    )
-    app.clientside_callback(
-        ClientsideFunction("moescope", "status"),
-        Output(ids.STATUS, "children"),
-        Output(ids.STATUS, "data-state"),
-        Output(ids.STATUS, "data-run-id"),
-        Output(ids.RUN_LINK, "href"),
-        Output(ids.DOWNLOAD, "href"),
-        Output(ids.COPY_LINK, "disabled"),
-        Input(ids.OUTCOME, "data"),
-        Input(ids.RECORDED, "data"),
-        Input(ids.REQUEST, "data"),
-        Input(ids.TEXT, "value"),
-        State(ids.MODEL, "value"),
-    )
-    app.clientside_callback(
-        ClientsideFunction("moescope", "polling"),
-        Output(ids.POLL, "disabled"),
-        Input(ids.RECORDED, "data"),
-    )

@@ -8,7 +8,7 @@ from dash import html
 
 from app.analysis import Analyst
 from app.components.diagrams import diagrams
-from app.pages.live import entry
+from app.components.entry import entry
 from app.recording.base import RecordedRun, RecordingError, RunNotFoundError
 
 

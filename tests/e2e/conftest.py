@@ -81,8 +81,10 @@ class Server:
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """One server for all tests that do not end it."""
-    server = Server(tmp_path_factory.mktemp("e2e"))
+    """One server for all tests that do not end it. Its second model has no weights."""
+    broken = tmp_path_factory.mktemp("broken")
+    (broken / "config.json").write_text('{"model_type": "switch_transformers"}')
+    server = Server(tmp_path_factory.mktemp("e2e"), MOESCOPE_MODELS=f"broken={broken}")
     server.start()
     yield server
     server.stop()

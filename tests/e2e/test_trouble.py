@@ -89,6 +89,20 @@ def test_an_exception_in_the_server_is_told(visit: Visit) -> None:
     visitor.type("this one works again")
 
 
+def test_a_model_that_fails_leaves_the_current_one_working(visit: Visit) -> None:
+    visitor = visit()
+    page = visitor.open()
+    before = visitor.figures()
+    page.select_option("#model-select", "broken")
+    visitor.until("error")
+    assert visitor.status() == (
+        "The model broken can't be used: the folder holds no weights (*.safetensors or *.bin)."
+    )
+    assert visitor.figures() == before
+    page.select_option("#model-select", "switch-mini-8")
+    visitor.type("the bundled one still works")
+
+
 def test_server_killed_and_back(visit: Visit, own_server: Server) -> None:
     visitor = visit(own_server)
     page = visitor.open()
