@@ -65,6 +65,9 @@ def serve(settings: Settings) -> int:
         where = f"{settings.host}:{settings.port}"
         return _fail(f"can't listen on {where}: {error.strerror or error}", FAILED)
 
+    # Else the last part of every answer waits for the browser's delayed acknowledgement.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
     import uvicorn
 
     from app.logs import log_to

@@ -34,8 +34,8 @@ def max_tokens() -> int:
 def text_of(tokens: int) -> str:
     """The longest beginning of a prose text that has at most so many tokens."""
     tokenizer = default_model().tokenizer
-    text = _WORDS * (tokens // 4)
-    while len(tokenizer(text)["input_ids"]) > tokens:
+    text = _WORDS * (tokens // 8 + 1)
+    while len(tokenizer(text, verbose=False)["input_ids"]) > tokens:
         text = text[:-1]
     return text.strip()
 

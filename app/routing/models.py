@@ -15,6 +15,7 @@ from typing import Any, Literal
 import torch
 import transformers
 from huggingface_hub import snapshot_download
+from huggingface_hub.errors import LocalEntryNotFoundError, RepositoryNotFoundError
 from tqdm.auto import tqdm
 from transformers import (
     AutoConfig,
@@ -249,10 +250,20 @@ def _download(model_id: str, progress: Callable[[int, int], None]) -> Path:
                 progress(int(self.n), int(self.total or 0))
             return shown
 
-    folder = Path(snapshot_download(model_id, allow_patterns=_HUB_FILES, tqdm_class=Reporter))
-    if not any(folder.glob("*.safetensors")):
-        # Only then: many repositories hold the same weights in both formats.
-        snapshot_download(model_id, allow_patterns=["*.bin"], tqdm_class=Reporter)
+    def fetch(patterns: list[str]) -> Path:
+        return Path(snapshot_download(model_id, allow_patterns=patterns, tqdm_class=Reporter))
+
+    try:
+        folder = fetch(_HUB_FILES)
+        if not any(folder.glob("*.safetensors")):
+            # Only then: many repositories hold the same weights in both formats.
+            fetch(["*.bin"])
+    except RepositoryNotFoundError:
+        raise ModelLoadError("the hub has no such model, or keeps it from the public") from None
+    except LocalEntryNotFoundError as error:
+        raise ModelLoadError(
+            f"the hub can't be reached and no copy is at hand ({_one_line(error)})"
+        ) from error
     return folder
 
 
