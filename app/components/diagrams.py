@@ -184,7 +184,7 @@ def _definitions() -> Component:
                 ],
                 target="measures-help",
                 trigger="legacy",
-                placement="top",
+                placement="auto",
                 className="definitions",
             ),
         ]

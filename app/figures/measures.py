@@ -93,14 +93,14 @@ def measures_figure(
     layout: dict[str, Any] = {
         **base_layout(theme),
         "height": 110 * rows + 20,
-        "margin": {"l": 8, "r": 8, "t": 24, "b": 20},
+        "margin": {"l": 8, "r": 8, "t": 16, "b": 24},
         "annotations": [],
     }
     for index, measure in enumerate(MEASURES):
         number = "" if index == 0 else str(index + 1)
         row, column = divmod(index, _COLUMNS)
         x = [column / _COLUMNS + 0.02, (column + 1) / _COLUMNS - 0.02]
-        y = [1 - (row + 1) / rows + 0.14, 1 - row / rows - 0.06]
+        y = [1 - (row + 1) / rows + 0.16, 1 - row / rows - 0.06]
         points = [value[measure.key] for value in values]
         reference = [measure.reference(layer) for layer in layers] if measure.reference else []
         highest = max([*_finite(points), *_finite(reference), 1.0])
@@ -152,7 +152,26 @@ def measures_figure(
             "fixedrange": True,
         }
         layout["annotations"].append(_title(measure, points, x[0], y[1]))
+    layout["annotations"].append(_sizes(layers, theme))
     return {"data": data, "layout": layout}
+
+
+def _sizes(layers: tuple[RouterLayer, ...], theme: Theme) -> dict[str, Any]:
+    """What the numbers rest on: tokens, experts, and how many of them a token gets."""
+    experts = "–".join(str(n) for n in sorted({layer.num_experts for layer in layers}))
+    text = f"n = {len(layers[0].logits)} tokens, N = {experts} experts, k = {layers[0].top_k}"
+    return {
+        "xref": "paper",
+        "yref": "paper",
+        "x": 0.02,
+        "y": 0,
+        "yshift": -6,
+        "xanchor": "left",
+        "yanchor": "top",
+        "showarrow": False,
+        "text": text,
+        "font": {"color": theme.muted, "size": 11},
+    }
 
 
 def _title(measure: Measure, points: list[float], x: float, y: float) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from app.components.diagrams import diagrams
 from app.components.entry import entry
 
 EXAMPLES = (
-    ("a proverb", "The early bird catches the worm, but the second mouse gets the cheese."),
+    ("a proverb", "A bird in the hand is worth two in the bush."),
     ("French", "Il faut cultiver notre jardin, dit Candide, et il reprit son chemin."),
     ("Python", "def mean(values):\n    return sum(values) / len(values)"),
     ("arithmetic", "12 + 30 = 42, 7 * 8 = 56, 100 - 1 = 99"),

@@ -64,6 +64,16 @@ def test_strange_text_is_drawn_and_never_executed(visit: Visit, text: str) -> No
     assert any("</s>" in label for label in labels)
 
 
+def test_half_a_character_is_refused_in_words(visit: Visit) -> None:
+    visitor = visit()
+    page = visitor.open()
+    before = visitor.figures()
+    page.evaluate("window.dash_clientside.set_props('text-input', {value: 'half \\ud800 of one'})")
+    visitor.until("error")
+    assert "half of a character" in visitor.status()
+    assert visitor.figures() == before
+
+
 def test_an_exception_in_the_server_is_told(visit: Visit) -> None:
     visitor = visit()
     page = visitor.open()
