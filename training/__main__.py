@@ -38,6 +38,8 @@ def _arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--learning-rate", type=float, default=train.Options.learning_rate)
     parser.add_argument("--auxiliary", type=float, default=train.Options.auxiliary,
                         help="weight of the balancing loss, may change at a resume")  # fmt: skip
+    parser.add_argument("--router-factor", type=float, default=train.Options.router_factor,
+                        help="what the routers' rate is multiplied with, likewise")  # fmt: skip
     parser.add_argument("--seed", type=int, default=train.Options.seed)
     parser.add_argument("--threads", type=int, default=0, help="(default: as many as there are)")
     parser.add_argument("--check", action="store_true",
@@ -89,7 +91,7 @@ def main(arguments: list[str] | None = None) -> int:
                 minutes=chosen.minutes or (20.0 if gpu else 75.0),
                 batch_tokens=chosen.batch_tokens or (32_768 if gpu else 4096),
                 learning_rate=chosen.learning_rate, auxiliary=chosen.auxiliary,
-                seed=chosen.seed,
+                router_factor=chosen.router_factor, seed=chosen.seed,
             )  # fmt: skip
             if not train.run(options, chosen.work, data.Stream(documents, pieces)):
                 return 1  # stopped by a signal; the next call goes on

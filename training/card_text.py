@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -103,12 +104,13 @@ training too: up to {config["expert_capacity"]} tokens nothing can be dropped.
 ## Training
 
 {facts["minutes"]:.0f} minutes on {facts["device"]}, {facts["step"]:,} steps,
-{facts["source_tokens"] / 1e6:.1f} M encoder and {facts["target_tokens"] / 1e6:.2f} M target tokens.
+{facts["source_tokens"] / 1e6:.1f} M encoder and {facts["target_tokens"] / 1e6:.2f} M target tokens:
+few, for a language model.
 T5 span corruption (15 to 35 %, mean span 3) on windows of 128 tokens, three batches in ten of 6
-to 64 tokens; AdamW, peak rate {facts["options"]["learning_rate"]:g}, cosine to zero; load balancing
-loss × {facts["options"]["auxiliary"]:g} and z-loss × {facts["options"]["z"]:g}, each the mean over
-the {len(layers)} router layers; seed {facts["options"]["seed"]}. Recipe and how this run went:
-`training/README.md`.
+to 64 tokens; AdamW, peak rate {facts["options"]["learning_rate"]:g} of each parameter's root mean
+square, cosine to 1 % of it; load balancing loss × {facts["options"]["auxiliary"]:g} and z-loss ×
+{facts["options"]["z"]:g}, each the mean over the {len(layers)} router layers; seed
+{facts["options"]["seed"]}. Recipe: `training/README.md`.
 
 Text, from Debian packages, and its licences:
 
@@ -132,9 +134,12 @@ can be better. *Text only* leaves out sentinels and `</s>`, which are easy.
 Encoder layers are measured on the windows as they stand, decoder layers while the masked spans are
 predicted (teacher forcing). Load is the share of tokens whose first choice an expert is. The null
 shuffles the domain labels over whole documents, {numbers["permutations"]} times: tokens of one
-document are alike, shuffling single tokens would put chance too low. Mean over the encoder layers
-**{mean_information:.2f} bits** of at most {3:.0f}; least load of any expert
-**{_percent(least)} %** (even would be {_percent(1 / config["num_experts"])} %).
+document are alike, shuffling single tokens would put chance too low. *Dropped* is what expert
+capacity left out in these windows.
+
+Mean over the encoder layers **{mean_information:.2f} bits** of at most
+{math.log2(config["num_experts"]):.0f}; least load of any expert **{_percent(least)} %** (even would
+be {_percent(1 / config["num_experts"])} %).
 
 {_information_table(layers)}
 

@@ -29,15 +29,24 @@ class Options:
 
     minutes: float = 75.0
     batch_tokens: int = 4096
-    learning_rate: float = 2e-3
-    embedding_factor: float = 6.0
+    learning_rate: float = 2e-2
     router_factor: float = 0.25
-    warmup_steps: int = 200
-    weight_decay: float = 0.05
+    position_factor: float = 10.0
+    warmup_steps: int = 80
     auxiliary: float = 0.03
     z: float = 1e-3
     seed: int = 8
     checkpoint_minutes: float = 4.0
+
+    def factor(self, parameter: str) -> float:
+        """What the rate of a parameter is multiplied with.
+
+        Routers: at the full rate whole domains change their expert every few dozen steps. Position
+        biases: they start near zero but must grow to several nats before attention is local.
+        """
+        if parameter.endswith("router.classifier.weight"):
+            return self.router_factor
+        return self.position_factor if "relative_attention_bias" in parameter else 1.0
 
 
 @dataclass
@@ -70,24 +79,11 @@ class Run:
         self.model = architecture.build(options.seed)
         self.model.to(self.device)  # type: ignore[arg-type]
         architecture.keep_routers_in_float32(self.model, self.device)
-        # The embedding starts with entries of size 1, the other matrices with d_model^-0.5: Adam's
-        # steps do not grow with the weights as Adafactor's do, so the embedding gets larger ones.
-        # Each router gets smaller ones: at the full rate one step moves a router logit by half a
-        # nat and whole domains change their expert every few dozen steps.
-        embedding = self.model.shared.weight
-        routers = [r.classifier.weight for r in architecture.routers(self.model).values()]
-        special = {id(p) for p in (embedding, *routers)}
-        matrices = [p for p in self.model.parameters() if p.ndim >= 2 and id(p) not in special]
-        scales = [p for p in self.model.parameters() if p.ndim < 2]
+        self.factors = [options.factor(name) for name, _ in self.model.named_parameters()]
+        # One group a parameter: each has a rate of its own, see _set_rates.
         self.optimiser = torch.optim.AdamW(
-            [
-                {"params": matrices, "factor": 1.0},
-                {"params": [embedding], "factor": options.embedding_factor, "weight_decay": 0.0},
-                {"params": scales, "factor": 1.0, "weight_decay": 0.0},
-                {"params": routers, "factor": options.router_factor, "weight_decay": 0.0},
-            ],
-            lr=options.learning_rate, betas=(0.9, 0.98), weight_decay=options.weight_decay,
-            fused=True,
+            [{"params": [p]} for p in self.model.parameters()],
+            betas=(0.9, 0.98), weight_decay=0.0, fused=True,
         )  # fmt: skip
         self.rng = np.random.default_rng(options.seed)
         self.progress = Progress()
@@ -137,9 +133,7 @@ class Run:
         """One update; returns the parts of the loss in nats."""
         source, target = batch.source.to(self.device), batch.target.to(self.device)
         inputs = batch.decoder_input.to(self.device)
-        rate = learning_rate(self.options, self.progress)
-        for group in self.optimiser.param_groups:
-            group["lr"] = rate * group["factor"]
+        rate = self._set_rates()
         with torch.autocast(self.device, torch.bfloat16):
             logits = self.model(input_ids=source, decoder_input_ids=inputs, use_cache=False).logits
         nll = losses.cross_entropy(logits, target)
@@ -160,6 +154,24 @@ class Run:
         self.progress.source_tokens += source.numel()
         self.progress.target_tokens += target.numel()
         return {"nll": nll.item(), "balance": balance.item(), "z": z.item(), "rate": rate}
+
+    def _set_rates(self) -> float:
+        """Scale the rate by each parameter's root mean square, as Adafactor does for T5.
+
+        T5 initialises matrices at sizes that differ by a factor of 100 (no scaling in the
+        attention: queries start at 0.01; embeddings at 1). One rate for all would
+        blow up the queries within ten steps, and attention stays saturated from then on.
+        """
+        rate = learning_rate(self.options, self.progress)
+        groups = self.optimiser.param_groups
+        parameters = [group["params"][0].detach() for group in groups]
+        norms = torch.stack(torch._foreach_norm(parameters)).tolist()
+        for group, factor, parameter, norm in zip(
+            groups, self.factors, parameters, norms, strict=True
+        ):
+            size = max(1e-3, norm / math.sqrt(parameter.numel()))
+            group["lr"] = rate * factor * size
+        return rate
 
     def _follow_load(self, routers: architecture.RouterLog) -> None:
         """Running mean of every layer's load over about the last hundred steps."""
