@@ -73,13 +73,7 @@ def diagrams(request: dict[str, Any] | None, recorded: dict[str, Any] | None) ->
                     "Which expert takes each token",
                     "Tokens on the left, then one column per router layer. A ribbon has the "
                     "colour of the expert it goes to; its height is the number of tokens.",
-                    html.Div(
-                        _graph(ids.FLOW),
-                        className="scroller flow-frame",
-                        tabIndex="0",
-                        role="group",
-                        **attributes(aria_label="Flows"),
-                    ),
+                    _frame(ids.FLOW, "flow-frame", "Flows"),
                     ids.FLOW_SUMMARY,
                 ),
                 html.Aside(
@@ -112,14 +106,14 @@ def diagrams(request: dict[str, Any] | None, recorded: dict[str, Any] | None) ->
                     "Load of each expert",
                     "Share of the tokens that each expert took. The scale is fixed; "
                     "1/N is balance.",
-                    _graph(ids.LOAD),
+                    _frame(ids.LOAD, "load-frame", "Load"),
                     ids.LOAD_SUMMARY,
                 ),
                 _panel(
                     "measures",
                     "Measures per layer",
                     "From the first router layer to the last; dotted is the reference.",
-                    _graph(ids.MEASURES),
+                    _frame(ids.MEASURES, "measures-frame", "Measures"),
                     ids.MEASURES_SUMMARY,
                     help_=_definitions(),
                 ),
@@ -132,8 +126,15 @@ def diagrams(request: dict[str, Any] | None, recorded: dict[str, Any] | None) ->
     ]
 
 
-def _graph(id_: str) -> Component:
-    return dcc.Graph(id=id_, config=_CONFIG, responsive=True)
+def _frame(id_: str, name: str, label: str) -> Component:
+    """A graph as wide as its frame; on a narrow screen it scrolls inside."""
+    return html.Div(
+        dcc.Graph(id=id_, config=_CONFIG, responsive=True),
+        className=f"scroller {name}",
+        tabIndex="0",
+        role="group",
+        **attributes(aria_label=label),
+    )
 
 
 def _panel(
