@@ -37,7 +37,10 @@ def layout(analyst: Analyst) -> Callable[..., html.Div]:
                     [
                         html.Thead(
                             html.Tr(
-                                [html.Th(name) for name in ("Text", "Model", "Tokens", "Recorded")]
+                                [
+                                    html.Th(name)
+                                    for name in ("Text", "Model", "Tokens", "Recorded (UTC)")
+                                ]
                             )
                         ),
                         html.Tbody([_row(run) for run in runs]),
