@@ -15,6 +15,7 @@
   let sentAt = 0;
   let shown = null; // the last outcome, for keys
   let pinned = null; // the selection, for keys
+  let edits = 0; // how often text or model were changed
 
   const skip = () => window.dash_clientside.no_update;
   const set = (id, props) => window.dash_clientside.set_props(id, props);
@@ -92,18 +93,21 @@
   async function status(outcome, recorded, request, text) {
     const kept = recorded && outcome && same(recorded, outcome) ? recorded : null;
     const [state, message] = stateOf(outcome, kept, request, text);
-    if (state === "shown" || state === "recorded") await painted();
     shown = outcome || null;
     commitDue();
+    const before = edits;
+    if (state === "shown" || state === "recorded") await painted();
+    if (edits !== before) return Array(6).fill(skip()); // the newer text has its own say
     const id = state === "recorded" ? kept.run_id : "";
-    if (text === currentText()) mark(state, id);
+    mark(state, id);
     const href = id ? `/runs/${id}` : undefined;
     return [message, state, id, href, id ? `/api/v1/analyses/${id}/routing.csv` : undefined, !id];
   }
 
-  function currentText() {
-    const input = document.getElementById("text-input");
-    return input ? input.value : null;
+  /* Called when text or model become something else: what stood there is out of date at once. */
+  function edited() {
+    edits += 1;
+    mark("working", "");
   }
 
   function stateOf(outcome, kept, request, text) {
@@ -234,14 +238,16 @@
     if (button.id === "keys-open") document.getElementById("keys-dialog").showModal();
     if (button.id === "analyse-button") commitNow();
     if (button.id === "copy-link") copyLink(button);
-    if (button.dataset.example) {
-      mark("working", "");
+    if (button.dataset.example && button.dataset.example !== seen.text) {
+      edited();
       set("text-input", { value: button.dataset.example });
     }
   });
 
   document.addEventListener("input", (event) => {
-    if (["text-input", "model-select"].includes(event.target.id)) mark("working", "");
+    const known = { "text-input": seen.text, "model-select": seen.model };
+    const { id, value } = event.target;
+    if (id in known && value !== known[id]) edited();
   });
 
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", (event) => {

@@ -64,6 +64,18 @@ def test_examples_and_enter(visit: Visit) -> None:
     assert page.input_value("#text-input") == "12 + 30 = 42, 7 * 8 = 56, 100 - 1 = 99"
 
 
+def test_the_same_text_again_stays_recorded(visit: Visit) -> None:
+    visitor = visit()
+    page = visitor.open()
+    visitor.type("12 + 30 = 42, 7 * 8 = 56, 100 - 1 = 99")
+    run_id = visitor.run_id()
+    page.click("text=arithmetic")
+    page.fill("#text-input", "12 + 30 = 42, 7 * 8 = 56, 100 - 1 = 99")
+    page.wait_for_timeout(500)
+    visitor.until("recorded", seconds=1)
+    assert visitor.run_id() == run_id
+
+
 def test_link_opens_in_another_browser(visit: Visit) -> None:
     author = visit()
     author.open()
