@@ -139,8 +139,7 @@ def _analyze(options: argparse.Namespace, settings: Settings, text: str, log_fil
 
     receipt: Receipt | None = None
     if options.record:
-        receipt = analyst.record(trace)
-        receipt = analyst.recorder.receipt(receipt.id, _RECORD_SECONDS)
+        receipt = analyst.record(trace, wait=_RECORD_SECONDS)
         analyst.recorder.close()
     link = f"{_address(settings)}/runs/{receipt.run_id}" if receipt else None
     if options.csv is not None:

@@ -54,12 +54,18 @@ class Analyst:
                 self._traces.popitem(last=False)
         return trace
 
-    def record(self, trace: RoutingTrace, force: bool = False) -> Receipt:
-        """Keeps a trace. The same text, model and settings give the same run while it exists."""
+    def record(self, trace: RoutingTrace, force: bool = False, wait: float = 0.0) -> Receipt:
+        """Keeps a trace; waits up to `wait` seconds for its writing.
+
+        The same text, model and settings give the same run while it exists.
+        """
         key = analysis_key(trace)
-        if not force and (known := self.recorder.find(key)):
-            return known
-        return self.recorder.submit(entry_of(trace, key), force)
+        receipt = None if force else self.recorder.find(key)
+        if receipt is None:
+            receipt = self.recorder.submit(entry_of(trace, key), force)
+        if receipt.status == "pending" and wait > 0:
+            return self.recorder.receipt(receipt.id, wait)
+        return receipt
 
     def recorded(self, id_: str) -> RecordedRun:
         """A recorded analysis. Raises RunNotFoundError or RecordingError."""

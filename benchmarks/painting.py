@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 
 from playwright.sync_api import Page, sync_playwright
@@ -11,6 +10,7 @@ from app.routing.capture import capture
 from benchmarks.measure import Result, result, seconds_of
 from benchmarks.serving import served
 from benchmarks.setting import default_model, max_tokens, text_of
+from tests.browser import ARGUMENTS, chromium
 
 LENGTHS = (12, 40)
 RUNS = 30
@@ -19,15 +19,6 @@ WARM_UP = 3
 _KEYS = "wonderfulmachinesthatthinkinpatternsofsmallwords"
 # The table follows when typing pauses; it is done before the next key.
 _PAUSE_MS = 600
-_CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
-_ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 # Listens from the key press until flows and token grid hold something else than before, Plotly
 # has said that they are drawn, and two frames have passed.
 _WATCH = """() => {
@@ -62,11 +53,8 @@ _PAINTED = """() => Promise.race([
 
 def run() -> Iterator[Result]:
     """One result per length of the text that is typed on."""
-    chromium = next((path for path in map(shutil.which, _CHROMIUM) if path), None)
-    if not chromium:
-        raise RuntimeError("this benchmark needs Chromium")
     with served() as address, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=_ARGUMENTS)
+        browser = playwright.chromium.launch(executable_path=chromium(), args=ARGUMENTS)
         page = browser.new_page(viewport={"width": 1280, "height": 900})
         for length in LENGTHS:
             page.goto(address)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -114,12 +113,3 @@ def tiny_switch(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]
         return folder
 
     return make
-
-
-@pytest.fixture(scope="session")
-def chromium() -> str:
-    """Path of the system's Chromium."""
-    names = ("chromium", "chromium-browser", "google-chrome")
-    found = next((path for path in map(shutil.which, names) if path), None)
-    assert found, "the browser tests need Chromium: run make test"
-    return found

@@ -84,8 +84,7 @@ def analyse(
     if not body.record:
         response.status_code = 200
         return analysis_json(trace)
-    receipt = analyst.record(trace, body.force)
-    receipt = analyst.recorder.receipt(receipt.id, _RECORD_SECONDS)
+    receipt = analyst.record(trace, body.force, _RECORD_SECONDS)
     return analysis_json(trace, receipt, run_url(request, receipt.run_id or receipt.id))
 
 

@@ -15,6 +15,7 @@ from app.analysis import Analyst
 from app.components import ids
 from app.components.attributes import attributes
 from app.components.details import details
+from app.components.message import sentence
 from app.components.summaries import summaries
 from app.components.table import rows, table
 from app.figures.flow import flow_figure
@@ -91,7 +92,7 @@ def diagrams(request: dict[str, Any] | None, recorded: dict[str, Any] | None) ->
             "× is a dropped token. Arrow keys move the selection.",
             html.Div(
                 dcc.Graph(id=ids.GRID, config=_CONFIG, responsive=False),
-                id="grid-frame",
+                id=ids.GRID_FRAME,
                 className="scroller",
                 tabIndex="0",
                 role="group",
@@ -120,9 +121,7 @@ def diagrams(request: dict[str, Any] | None, recorded: dict[str, Any] | None) ->
             ],
             className="row-load",
         ),
-        html.Details(
-            [html.Summary("All rows"), table()], open=True, className="panel rows", id="rows"
-        ),
+        html.Details([html.Summary("All rows"), table()], open=True, className="panel rows"),
     ]
 
 
@@ -169,7 +168,7 @@ def _definitions() -> Component:
         [
             html.Button(
                 "?",
-                id="measures-help",
+                id=ids.MEASURES_HELP,
                 className="icon",
                 **attributes(aria_label="What these measure"),
             ),
@@ -183,7 +182,7 @@ def _definitions() -> Component:
                         ]
                     ),
                 ],
-                target="measures-help",
+                target=ids.MEASURES_HELP,
                 trigger="legacy",
                 placement="auto",
                 className="definitions",
@@ -216,7 +215,7 @@ def draw(
     except ModelNotReadyError:
         return *keep, _outcome(request, "loading", loading_text(analyst, str(request["model"])))
     except (RoutingError, RunNotFoundError, RecordingError) as error:
-        return *keep, _outcome(request, "error", _sentence(error))
+        return *keep, _outcome(request, "error", sentence(error))
     stack = trace.stacks[0]
     layers = trace.stack_layers(stack)
     theme = THEMES.get(theme_name or "", LIGHT)
@@ -236,11 +235,6 @@ def draw(
 def _sized(figure: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
     """A figure and its frame's style: a graph that follows its frame's width has no height."""
     return figure, {"height": f"{figure['layout']['height']:.0f}px"}
-
-
-def _sentence(error: Exception) -> str:
-    text = str(error).rstrip(".")
-    return f"{text[:1].upper()}{text[1:]}."
 
 
 def loading_text(analyst: Analyst, model_id: str) -> str:

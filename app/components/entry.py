@@ -11,7 +11,7 @@ from dash import ClientsideFunction, Dash, Input, Output, State, dcc, html, no_u
 from app.analysis import Analyst
 from app.components import ids
 from app.components.attributes import attributes
-from app.recording.base import RecordingError, RunNotFoundError
+from app.recording.base import Receipt, RecordingError, RunNotFoundError
 from app.routing.errors import RoutingError
 
 _WAIT_FOR_STORE = 1.0
@@ -93,7 +93,8 @@ def record(analyst: Analyst, commit: dict[str, Any]) -> dict[str, Any] | Any:
         # The drawing of the same text already told what is wrong with it.
         return no_update
     receipt = analyst.record(trace)
-    return standing(analyst, {**commit, "id": receipt.id})
+    recorded = _told(commit, receipt)
+    return standing(analyst, recorded) if receipt.status == "pending" else recorded
 
 
 def standing(analyst: Analyst, recorded: dict[str, Any]) -> dict[str, Any]:
@@ -102,8 +103,13 @@ def standing(analyst: Analyst, recorded: dict[str, Any]) -> dict[str, Any]:
         receipt = analyst.recorder.receipt(recorded["id"], _WAIT_FOR_STORE)
     except (RunNotFoundError, RecordingError) as error:
         return {**recorded, "status": "failed", "detail": str(error)}
+    return _told(recorded, receipt)
+
+
+def _told(about: dict[str, Any], receipt: Receipt) -> dict[str, Any]:
     return {
-        **recorded,
+        **about,
+        "id": receipt.id,
         "run_id": receipt.run_id,
         "status": receipt.status,
         "detail": receipt.detail,
@@ -152,7 +158,6 @@ def register(app: Dash, analyst: Analyst) -> None:
         Input(ids.RECORDED, "data"),
         Input(ids.REQUEST, "data"),
         Input(ids.TEXT, "value"),
-        State(ids.MODEL, "value"),
     )
     # An answer about an older text may come after that about a newer one.
     app.clientside_callback(

@@ -16,6 +16,8 @@ THEME_TOGGLE = "theme-toggle"
 
 MEASURES = "measures-figure"
 SELECTED = "selected-panel"
+GRID_FRAME = "grid-frame"
+MEASURES_HELP = "measures-help"
 FLOW_SUMMARY = "flow-summary"
 LOAD_SUMMARY = "load-summary"
 GRID_SUMMARY = "grid-summary"

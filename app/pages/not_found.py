@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from dash import dcc, html
 
+from app.components.message import message
+
 
 def layout(**_query: str) -> html.Div:
-    return html.Div(
-        [
-            html.H1("There is no such page"),
-            html.P(["Go to the ", dcc.Link("live page", href="/"), "."]),
-        ],
-        className="message",
-    )
+    link = dcc.Link("live page", href="/")
+    return message("There is no such page", ["Go to the ", link, "."])

@@ -9,6 +9,7 @@ from dash import html
 from app.analysis import Analyst
 from app.components.diagrams import diagrams
 from app.components.entry import entry
+from app.components.message import message, sentence
 from app.recording.base import RecordedRun, RecordingError, RunNotFoundError
 
 
@@ -19,9 +20,9 @@ def layout(analyst: Analyst) -> Callable[..., html.Div]:
         try:
             run = analyst.recorded(run_id)
         except RunNotFoundError:
-            return _message("There is no such run", "It may have been deleted from the store.")
+            return message("There is no such run", "It may have been deleted from the store.")
         except RecordingError as error:
-            return _message("The run can't be read", f"{error}")
+            return message("The run can't be read", sentence(error))
         return _recorded(run, run_id)
 
     return page
@@ -56,7 +57,3 @@ def _recorded(run: RecordedRun, run_id: str) -> html.Div:
             *diagrams({"run": run_id, "text": trace.text, "model": trace.model.id}, recorded),
         ]
     )
-
-
-def _message(title: str, detail: str) -> html.Div:
-    return html.Div([html.H1(title), html.P(detail)], className="message")

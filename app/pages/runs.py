@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 from dash import dcc, html
 
 from app.analysis import Analyst
+from app.components.message import message, sentence
 from app.recording.base import InvalidCursorError, RecordingError, RunSummary
 
 _PAGE = 50
@@ -20,15 +21,10 @@ def layout(analyst: Analyst) -> Callable[..., html.Div]:
         try:
             runs, following = analyst.recorder.history(_PAGE, cursor, None, None)
         except (RecordingError, InvalidCursorError) as error:
-            return html.Div([html.H1("Runs"), html.P(f"{error}".capitalize())], className="message")
+            return message("Runs", sentence(error))
         if not runs:
-            return html.Div(
-                [
-                    html.H1("No runs yet"),
-                    html.P(["Type a text on the ", dcc.Link("live page", href="/"), "."]),
-                ],
-                className="message",
-            )
+            live = dcc.Link("live page", href="/")
+            return message("No runs yet", ["Type a text on the ", live, "."])
         more = dcc.Link("Older runs", href=f"/runs?{urlencode({'cursor': following})}")
         return html.Div(
             [

@@ -5,11 +5,9 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,7 +16,9 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
-ROOT = Path(__file__).parents[2]
+from tests.browser import ARGUMENTS, chromium
+from tests.integration.helpers import ROOT, free_port, is_ready
+
 FIGURES = ("flow-figure", "heatmap-figure", "token-grid", "measures-figure")
 
 
@@ -26,14 +26,12 @@ class Server:
     """`python -m app` on a port and a data folder of its own."""
 
     def __init__(self, data: Path, **environment: str) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}"
+        port = free_port()
+        self.url = f"http://127.0.0.1:{port}"
         self.log = data / "server.log"
         self._environment = {
             **os.environ,
-            "MOESCOPE_PORT": str(self.port),
+            "MOESCOPE_PORT": str(port),
             "MOESCOPE_DATA_DIR": str(data),
             **environment,
         }
@@ -50,7 +48,7 @@ class Server:
                 stderr=log,
             )
         end = time.monotonic() + 120
-        while not self._ready():
+        while not is_ready(self.url):
             assert self.process.poll() is None, self.log.read_text()
             assert time.monotonic() < end, self.log.read_text()
             time.sleep(0.2)
@@ -71,12 +69,6 @@ class Server:
 
     def json(self, path: str) -> Any:
         return json.loads(self.get(path))
-
-    def _ready(self) -> bool:
-        try:
-            return bool(self.get("/readyz"))
-        except (urllib.error.URLError, ConnectionError):
-            return False
 
 
 @pytest.fixture(scope="session")
@@ -100,17 +92,9 @@ def own_server(tmp_path: Path) -> Iterator[Server]:
 
 
 @pytest.fixture(scope="session")
-def browser(chromium: str) -> Iterator[Browser]:
-    arguments = [
-        "--no-sandbox",
-        "--disable-gpu",
-        "--no-first-run",
-        "--disable-background-networking",
-        "--disable-component-update",
-        "--disable-sync",
-    ]
+def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=arguments)
+        browser = playwright.chromium.launch(executable_path=chromium(), args=ARGUMENTS)
         yield browser
         browser.close()
 
