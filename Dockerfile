@@ -20,6 +20,7 @@ RUN pip install ${PIP_ARGS} -r requirements.txt
 
 COPY LICENSE ./
 COPY assets ./assets
+COPY docs/metrics.md ./docs/metrics.md
 COPY app ./app
 
 # Nothing but the data folder can be written by the app.

@@ -14,7 +14,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check $(PIP_ARGS)
 
-.PHONY: help run test bench lint format model clean browser
+.PHONY: help run test bench lint format model models-page clean browser
 
 help:
 	@echo "make run     the app at http://127.0.0.1:8050"
@@ -23,6 +23,7 @@ help:
 	@echo "make lint    format, linter, types, import rules"
 	@echo "make format  formats the code"
 	@echo "make model   trains the bundled model anew     (ARGS=… for the training)"
+	@echo "make models-page  writes docs/models.md from what is found"
 	@echo "make clean   removes the virtual environment and caches, keeps data/"
 
 run: $(VENV)/runtime.stamp
@@ -46,6 +47,9 @@ format: $(VENV)/dev.stamp
 
 model: $(VENV)/runtime.stamp
 	@$(BIN)/python -m training $(ARGS)
+
+models-page: $(VENV)/dev.stamp
+	@$(BIN)/python -m tests.models_page
 
 clean:
 	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache test-results bench.json

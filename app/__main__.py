@@ -16,13 +16,15 @@ from app.settings import Settings, SettingsError, load_settings
 
 if TYPE_CHECKING:
     from app.recording.base import Receipt
-    from app.routing.trace import RouterLayer, RoutingTrace
+    from app.routing.task import Task
+    from app.routing.trace import RouterLayer, RoutingTrace, Stack
 
 DONE, FAILED, WRONG_INPUT = 0, 1, 2
 _LOAD_SECONDS = 3600.0
 _RECORD_SECONDS = 120.0
 _SHUTDOWN_SECONDS = 10
 _WIDEST_TOKEN = 24
+_SAMPLING = ("temperature", "top_p", "seed")
 
 
 class InputError(Exception):
@@ -88,7 +90,7 @@ def serve(settings: Settings) -> int:
 
 def analyze(options: argparse.Namespace, settings: Settings) -> int:
     """One analysis: table, files, run. What goes wrong inside is told in the log."""
-    text = _text(options.text)
+    task = _task(options, settings)
     for path in (options.csv, options.json):
         if path is not None:
             _check_writable(path)
@@ -105,7 +107,7 @@ def analyze(options: argparse.Namespace, settings: Settings) -> int:
     except OSError as error:
         return _fail(f"can't write to {settings.data_dir}: {error.strerror}", FAILED)
     try:
-        return _analyze(options, settings, text, log_file)
+        return _analyze(options, settings, task, log_file)
     except (InputError, KeyboardInterrupt, BrokenPipeError):
         raise
     except Exception:
@@ -115,10 +117,11 @@ def analyze(options: argparse.Namespace, settings: Settings) -> int:
         return _fail(f"the analysis failed; details are in {log_file}", FAILED)
 
 
-def _analyze(options: argparse.Namespace, settings: Settings, text: str, log_file: Path) -> int:
+def _analyze(options: argparse.Namespace, settings: Settings, task: Task, log_file: Path) -> int:
     from app.analysis import build_analyst
     from app.recording.export import analysis_json, routing_csv
     from app.routing.errors import (
+        InvalidTaskError,
         InvalidTextError,
         RoutingError,
         TextTooLongError,
@@ -131,8 +134,8 @@ def _analyze(options: argparse.Namespace, settings: Settings, text: str, log_fil
             analyst.registry.status(options.model)
         if options.record:
             analyst.recorder.start()
-        trace = analyst.trace(text, options.model, _LOAD_SECONDS)
-    except (InvalidTextError, TextTooLongError, UnknownModelError) as error:
+        trace = analyst.trace(task, options.model, _LOAD_SECONDS)
+    except (InvalidTaskError, InvalidTextError, TextTooLongError, UnknownModelError) as error:
         raise InputError(str(error)) from None
     except RoutingError as error:
         return _fail(f"{error}; details are in {log_file}", FAILED)
@@ -148,6 +151,9 @@ def _analyze(options: argparse.Namespace, settings: Settings, text: str, log_fil
         body = json.dumps(analysis_json(trace, receipt, link), ensure_ascii=False, allow_nan=False)
         _write(options.json, body + "\n")
     print(table(trace))
+    print(f"mode {trace.provenance['mode']}")
+    if trace.output is not None:
+        print(f"output {_printable(trace.output)}".rstrip())
     print(f"model {trace.model.id} {trace.model.revision}")
     if receipt is None:
         return DONE
@@ -162,18 +168,29 @@ def _analyze(options: argparse.Namespace, settings: Settings, text: str, log_fil
 def table(trace: RoutingTrace) -> str:
     """Tokens down, router layers across, in each cell the chosen experts in order of rank.
 
-    × marks a token that the expert capacity left unprocessed.
+    + before a token marks one that the model generated, × behind the experts a token that
+    their capacity left unprocessed.
     """
     blocks = []
     for stack in trace.stacks:
         layers = trace.stack_layers(stack)
         rows = [["#", f"{stack} token", *(f"block {layer.block}" for layer in layers)]]
-        for index, token in enumerate(trace.sequences[stack].tokens):
+        for index, token in enumerate(_tokens(trace, stack)):
             cells = (_cell(layer, index) for layer in layers)
-            rows.append([str(index), _printable(token), *cells])
+            rows.append([str(index), token, *cells])
         widths = [max(map(_width, column)) for column in zip(*rows, strict=True)]
         blocks.append("\n".join(_line(row, widths) for row in rows))
     return "\n\n".join(blocks)
+
+
+def _tokens(trace: RoutingTrace, stack: Stack) -> list[str]:
+    sequence = trace.sequences[stack]
+    tokens = [_shortened(_printable(token)) for token in sequence.tokens]
+    if not sequence.generated.any():
+        return tokens
+    # A column of its own: the token itself may begin with +.
+    marks = ["+" if generated else " " for generated in sequence.generated.tolist()]
+    return [mark + token for mark, token in zip(marks, tokens, strict=True)]
 
 
 def _cell(layer: RouterLayer, index: int) -> str:
@@ -192,10 +209,43 @@ def _width(text: str) -> int:
     return len(text) + wide - sum(unicodedata.combining(c) > 0 for c in text)
 
 
-def _printable(token: str) -> str:
+def _printable(text: str) -> str:
     # A control character in a text must not reach the terminal.
-    shown = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in token)
-    return shown if len(shown) <= _WIDEST_TOKEN else shown[: _WIDEST_TOKEN - 1] + "…"
+    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
+
+
+def _shortened(token: str) -> str:
+    return token if len(token) <= _WIDEST_TOKEN else token[: _WIDEST_TOKEN - 1] + "…"
+
+
+def _check_combination(options: argparse.Namespace) -> None:
+    """Refuses an option that would be without effect."""
+    if options.sample and options.generate is None:
+        raise InputError("--sample needs --generate")
+    for name in _SAMPLING:
+        if getattr(options, name) is not None and not options.sample:
+            raise InputError(f"--{name.replace('_', '-')} needs --sample")
+
+
+def _task(options: argparse.Namespace, settings: Settings) -> Task:
+    """What is asked of the model, refused at once where no model could do it."""
+    from app.routing.errors import RoutingError
+    from app.routing.task import Generation, Task
+
+    _check_combination(options)
+    given = {name: getattr(options, name) for name in _SAMPLING}
+    sampling = {name: value for name, value in given.items() if value is not None}
+    generation = (
+        Generation(options.generate, options.sample, **sampling)
+        if options.generate is not None
+        else None
+    )
+    task = Task(_text(options.text), options.target, generation, options.capacity)
+    try:
+        task.check(settings.max_tokens)
+    except RoutingError as error:
+        raise InputError(str(error)) from None
+    return task
 
 
 def _text(argument: str) -> str:
@@ -241,9 +291,26 @@ def _parser() -> Parser:
         "Without a command it serves the app.",
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
-    one = commands.add_parser("analyze", help="analyse one text", description="Analyse one text.")
+    one = commands.add_parser(
+        "analyze",
+        help="analyse one text",
+        description="Analyse one text. The table has tokens down, router layers across, and in "
+        "each cell the chosen experts; + before a token marks one that the model generated, "
+        "× behind the experts one that their capacity left unprocessed.",
+    )
     one.add_argument("text", metavar="TEXT", help="the text; - reads standard input")
     one.add_argument("--model", metavar="ID", help="a model of MOESCOPE_MODELS")
+    one.add_argument(
+        "--target", metavar="TEXT", help="force the decoder to this text (encoder-decoder models)"
+    )
+    one.add_argument("--generate", metavar="N", type=int, help="let the model make N tokens")
+    one.add_argument("--sample", action="store_true", help="sample them; else the likeliest")
+    one.add_argument("--temperature", metavar="X", type=float, help="of sampling, 1 by default")
+    one.add_argument("--top-p", metavar="X", type=float, help="of sampling, 1 by default")
+    one.add_argument("--seed", metavar="N", type=int, help="of sampling, 0 by default")
+    one.add_argument(
+        "--capacity", metavar="N", type=int, help="expert capacity in tokens, not the model's own"
+    )
     one.add_argument("--csv", metavar="FILE", type=Path, help="write routing.csv there")
     one.add_argument("--json", metavar="FILE", type=Path, help="write the analysis there")
     one.add_argument(

@@ -5,7 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
+import time
 from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -16,13 +19,16 @@ from app.figures.load import load_figure
 from app.figures.measures import measures_figure
 from app.recording.base import Entry, Receipt, RecordedRun, Recorder
 from app.recording.mlflow_recorder import MlflowRecorder
-from app.routing.capture import capture, check_text
-from app.routing.metrics import layer_metrics
+from app.routing.capacity import with_capacity
+from app.routing.capture import capture
 from app.routing.models import ModelRegistry
+from app.routing.task import Task
 from app.routing.trace import RoutingTrace
 from app.settings import Settings
+from app.streams import Streams
 
 _CACHED_TRACES = 64
+_PATIENCE_SECONDS = 1.0
 
 
 class Analyst:
@@ -35,21 +41,59 @@ class Analyst:
         self.registry = registry
         self.recorder = recorder
         self.max_tokens = max_tokens
-        self._traces: OrderedDict[tuple[str, str], RoutingTrace] = OrderedDict()
+        self._traces: OrderedDict[tuple[str, Task], RoutingTrace] = OrderedDict()
         self._memory = threading.Lock()
+        # How long the last pass of each model took.
+        self._seconds: dict[str, float] = {}
+        self.streams = Streams(self._generate)
 
-    def trace(self, text: str, model_id: str | None = None, wait: float = 0.0) -> RoutingTrace:
-        """The routing of a text, computed or remembered. Raises RoutingError of any kind."""
-        check_text(text)
+    def trace(
+        self, task: Task | str, model_id: str | None = None, wait: float = 0.0
+    ) -> RoutingTrace:
+        """The routing of a task or a plain text, computed or remembered.
+
+        Raises RoutingError of any kind.
+        """
+        task = task if isinstance(task, Task) else Task(task)
+        task.check(self.max_tokens)
         model_id = model_id or self.registry.default
         loaded = self.registry.get(model_id, wait)
+        if known := self._known(model_id, task):
+            return known
+        start = time.perf_counter()
+        trace = capture(loaded, task, self.max_tokens)
+        if task.generation is None:
+            self._seconds[model_id] = time.perf_counter() - start
+        return self._remember(model_id, task, trace)
+
+    def preview(self, task: Task, model_id: str) -> RoutingTrace:
+        """The same for somebody who watches: with a model whose pass takes over a second,
+        another capacity is worked out from the trace at its own, which says so."""
+        slow = self._seconds.get(model_id, 0) > _PATIENCE_SECONDS
+        if task.capacity is None or not slow or task.generation is not None:
+            return self.trace(task, model_id)
+        return with_capacity(self.trace(replace(task, capacity=None), model_id), task.capacity)
+
+    def _generate(
+        self, task: Task, model_id: str, on_token: Callable[[RoutingTrace], bool]
+    ) -> RoutingTrace:
+        """The same while somebody follows it token by token; a stopped one isn't remembered."""
+        if known := self._known(model_id, task):
+            return known
+        trace = capture(self.registry.get(model_id), task, self.max_tokens, on_token)
+        if "stopped" in trace.provenance:
+            return trace
+        return self._remember(model_id, task, trace)
+
+    def _known(self, model_id: str, task: Task) -> RoutingTrace | None:
         with self._memory:
-            if known := self._traces.get((model_id, text)):
-                self._traces.move_to_end((model_id, text))
-                return known
-        trace = capture(loaded, text, self.max_tokens)
+            if known := self._traces.get((model_id, task)):
+                self._traces.move_to_end((model_id, task))
+            return known
+
+    def _remember(self, model_id: str, task: Task, trace: RoutingTrace) -> RoutingTrace:
         with self._memory:
-            self._traces[model_id, text] = trace
+            self._traces[model_id, task] = trace
             while len(self._traces) > _CACHED_TRACES:
                 self._traces.popitem(last=False)
         return trace
@@ -80,18 +124,18 @@ def build_analyst(settings: Settings) -> Analyst:
 
 def analysis_key(trace: RoutingTrace) -> str:
     """One value for all analyses that must come out the same: text, model and settings."""
-    parts = [__version__, trace.text, vars(trace.model), trace.provenance]
+    parts: list[Any] = [__version__, trace.text, vars(trace.model), dict(trace.provenance)]
+    if trace.target is not None:
+        parts.append(trace.target)
+    if trace.provenance.get("stopped"):
+        # Where it was stopped is no setting, and yet makes another analysis.
+        parts.append(len(trace.sequences[trace.stacks[-1]]))
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 def entry_of(trace: RoutingTrace, key: str) -> Entry:
-    """What is kept of a trace: its measures and its figures beside it."""
-    return Entry(
-        trace=trace,
-        key=key,
-        metrics={layer.name: layer_metrics(layer) for layer in trace.layers},
-        figures=partial(_figures, trace),
-    )
+    """What is kept of a trace: the figures are drawn when it is written."""
+    return Entry(trace=trace, key=key, figures=partial(_figures, trace))
 
 
 def _figures(trace: RoutingTrace) -> dict[str, dict[str, Any]]:

@@ -7,7 +7,7 @@
   const STALE_MS = 8000; // a request unanswered this long was lost
   const SETTLE_MS = 350; // the table follows once typing pauses
 
-  let seen = {}; // text and model as last typed
+  let seen = {}; // what is asked for now: text, model, view, settings, attempt
   let rest = null;
   let settling = null;
   let due = null; // an analysis to record once it is drawn
@@ -15,16 +15,68 @@
   let sentAt = 0;
   let shown = null; // the last outcome, for keys
   let pinned = null; // the selection, for keys
-  let edits = 0; // how often text or model were changed
+  let edits = 0; // how often text, model or settings were changed
+  let own = null; // the model's own expert capacity, once known
+  const visitor = Math.random().toString(36).slice(2) + Date.now().toString(36);
 
   const skip = () => window.dash_clientside.no_update;
   const set = (id, props) => window.dash_clientside.set_props(id, props);
   const blank = (text) => !text || !text.trim();
-  const same = (a, b) => a && b && a.text === b.text && a.model === b.model;
+  const asked = (x) => JSON.stringify([x.run, x.text, x.model, x.settings || {}, x.attempt || 0]);
+  const same = (a, b) => a && b && asked(a) === asked(b);
+  const alike = (a, b) => same(a, b) && a.view === b.view;
+
+  /* What the controls say, and which of them go with the model. */
+  function settings(view, source, target, tokens, sample, temperature, seed, capacity, again, outcome, current) {
+    const box = document.getElementById("controls");
+    if (outcome && outcome.kind) {
+      box.dataset.kind = outcome.kind;
+      box.dataset.capacity = outcome.capacity || "";
+      const options = viewOptions(outcome.kind);
+      if (box.dataset.options !== outcome.kind && options) set("stack-view", { options });
+      box.dataset.options = outcome.kind;
+      if (outcome.capacity && outcome.capacity !== own) {
+        const untouched = own === null ? capacity === 64 : capacity === own;
+        own = outcome.capacity;
+        if (untouched) capacity = own;
+        set("capacity-slider", { max: own, value: Math.min(capacity, own) });
+      }
+    }
+    box.dataset.view = view;
+    box.dataset.source = source;
+    box.dataset.sample = sample;
+    document.getElementById("stop-button").disabled = !(outcome && outcome.state === "generating");
+    const next = { view, settings: {}, attempt: again || 0 };
+    if (view !== "encoder" && !box.dataset.recorded) {
+      if (source === "target" && box.dataset.kind !== "decoder-only") next.settings.target = target || "";
+      else {
+        next.settings.generate = { max_new_tokens: Number(tokens) || 0, do_sample: !!sample };
+        if (sample) Object.assign(next.settings.generate, { temperature: Number(temperature), seed: Number(seed) });
+      }
+    }
+    const room = document.getElementById("capacity-label");
+    if (own) room.textContent = `Room for ${capacity} of ${own} tokens per expert`;
+    if (own && Number(capacity) < own) next.settings.capacity = Number(capacity);
+    if (current && JSON.stringify(current) === JSON.stringify(next)) return skip();
+    if (current && !same({ ...current, text: "" }, { ...next, text: "" })) edited();
+    return next;
+  }
+
+  function viewOptions(kind) {
+    if (kind === "decoder-only")
+      return [
+        { label: "Prompt", value: "encoder" },
+        { label: "Prompt and generated", value: "both" },
+      ];
+    return ["encoder", "decoder", "both"].map((value) => ({
+      label: value[0].toUpperCase() + value.slice(1),
+      value,
+    }));
+  }
 
   function commitDue() {
     if (due && shown && shown.state === "shown" && same(due, shown)) {
-      set("commit", { data: { text: due.text, model: due.model, at: Date.now() } });
+      set("commit", { data: { ...due, visitor, at: Date.now() } });
       due = null;
     }
   }
@@ -38,20 +90,23 @@
   }
 
   /* One request in flight, the newest text next, and none that would be out of date. */
-  function gate(text, model, busy, _pulse, request, outcome) {
-    if (request && request.run) return skip();
-    if (text !== seen.text || model !== seen.model) {
-      seen = { text, model };
+  function gate(text, model, settings, busy, _pulse, request, outcome) {
+    if (!settings) return skip();
+    if (request && request.run) return regard(request, settings, busy);
+    const wanted = { text, model, ...settings };
+    if (!same(wanted, seen)) {
       due = null;
       clearTimeout(rest);
       rest = setTimeout(commitNow, REST_MS);
     }
+    seen = wanted;
     const now = Date.now();
     busySince = busy ? busySince || now : 0;
     if (blank(text) || (busy && now - busySince < STALE_MS)) return skip();
-    if (request && same(request, seen)) {
+    const going = outcome && outcome.state === "generating" && alike(outcome, seen);
+    if (request && alike(request, seen)) {
       const answered = outcome && !outcome.gone && [request.n, undefined].includes(outcome.n);
-      if (answered && outcome.state !== "loading") return skip();
+      if (answered && outcome.state !== "loading" && !going) return skip();
       if (!answered) {
         if (now - sentAt < STALE_MS) return skip();
         set("outcome", {
@@ -65,7 +120,14 @@
     }
     busySince = 0;
     sentAt = now;
-    return { text, model, n: (request ? request.n : 0) + 1 };
+    const known = going ? outcome.made : -1;
+    return { ...seen, visitor, known, n: (request ? request.n : 0) + 1 };
+  }
+
+  /* A recorded run is not computed again; another stack or capacity of it can be looked at. */
+  function regard(request, settings, busy) {
+    const next = { ...request, view: settings.view, settings: settings.settings };
+    return busy || alike(next, request) ? skip() : next;
   }
 
   /* Resolves once the diagrams have been painted. A page in the background paints nothing,
@@ -87,12 +149,13 @@
     const element = document.getElementById("status");
     if (!element) return;
     element.dataset.state = state;
+    element.dataset.streaming = !!(shown && shown.state === "generating");
     element.dataset.runId = id;
   }
 
-  async function status(outcome, recorded, request, text) {
+  async function status(outcome, recorded, request, text, settings) {
     const kept = recorded && outcome && same(recorded, outcome) ? recorded : null;
-    const [state, message] = stateOf(outcome, kept, request, text);
+    const [state, message] = stateOf(outcome, kept, request, text, settings);
     shown = outcome || null;
     commitDue();
     const before = edits;
@@ -104,20 +167,24 @@
     return [message, state, id, href, id ? `/api/v1/analyses/${id}/routing.csv` : undefined, !id];
   }
 
-  /* Called when text or model become something else: what stood there is out of date at once. */
+  /* Called when text, model or settings become something else: what stood there is out of date
+     at once. */
   function edited() {
     edits += 1;
     mark("working", "");
   }
 
-  function stateOf(outcome, kept, request, text) {
+  function stateOf(outcome, kept, request, text, settings) {
     if (blank(text)) return ["idle", "Type a sentence. The last diagrams stay."];
     if (!outcome || !request) return ["working", "Getting ready"];
     if (outcome.state === "loading") return ["working", outcome.message];
-    const current = outcome.n === undefined || (outcome.n === request.n && outcome.text === text);
+    const current =
+      outcome.run || outcome.gone || (outcome.n === request.n && alike(outcome, { ...outcome, ...settings, text }));
     if (!current) return ["working", "Tracing"];
     if (outcome.state === "error") return ["error", outcome.message];
-    const drawn = request.run ? "As recorded" : `Shown, ${outcome.message}`;
+    if (outcome.state === "generating") return ["working", `Generating, ${outcome.message || "starting"}`];
+    const altered = outcome.settings && outcome.settings.capacity;
+    const drawn = !request.run ? `Shown, ${outcome.message}` : altered ? "What if, not recorded" : "As recorded";
     if (!kept) return ["shown", drawn];
     if (kept.status === "failed") return ["error", `Not recorded: ${kept.detail}.`];
     if (kept.status === "pending") return ["shown", `${drawn}, being recorded`];
@@ -134,35 +201,58 @@
 
   function settle(outcome, settled) {
     clearTimeout(settling);
-    if (outcome && outcome.state === "shown" && !(same(outcome, settled) && settled.run === outcome.run)) {
-      const { text, model, run } = outcome;
-      const data = run ? { text, model, run } : { text, model };
+    if (outcome && outcome.state === "shown" && !alike(outcome, settled)) {
+      const { text, model, view, settings, attempt, run } = outcome;
+      const data = { text, model, view, settings, attempt, visitor, ...(run ? { run } : {}) };
       settling = setTimeout(() => set("settled", { data }), SETTLE_MS);
     }
+    keepAddress(outcome);
     return skip();
   }
 
+  /* The address opens what is looked at, selection included, once somebody has changed it. */
+  function keepAddress(outcome) {
+    if (!outcome || !outcome.address || !edits || location.pathname !== "/") return;
+    const pin = pinned ? `&pin=${encodeURIComponent(JSON.stringify(pinned))}` : "";
+    if (outcome.address.length < 4000) history.replaceState(history.state, "", outcome.address + pin);
+  }
+
   /* Clicking pins; clicking the same again frees. */
-  function select(flow, load, grid, current) {
+  function select(...clicks) {
+    const current = clicks.pop();
     const [id] = window.dash_clientside.callback_context.triggered[0].prop_id.split(".");
-    const click = { "flow-figure": flow, "heatmap-figure": load, "token-grid": grid }[id];
+    const names = ["flow-figure", "heatmap-figure", "token-grid"];
+    const click = clicks[[...names, ...names.map((name) => `${name}-2`)].indexOf(id)];
     if (!click) return skip();
     set(id, { clickData: null });
     const point = click.points[0];
     let next = point.customdata;
-    if (id === "heatmap-figure") next = { layer: point.y, expert: point.x };
-    if (id === "token-grid") next = { token: point.x, layer: point.y };
+    if (id.startsWith("heatmap-figure")) next = { layer: point.y, expert: point.x };
+    if (id.startsWith("token-grid")) next = { token: point.x, layer: point.y };
     if (!next) return skip();
+    next = { ...next, stack: stackOf(id) };
     pinned = JSON.stringify(next) === JSON.stringify(current) ? null : next;
+    edits += 1;
+    keepAddress(shown);
     return pinned;
   }
+
+  const stackOf = (id) => ((shown && shown.stacks) || ["encoder"])[id.endsWith("-2") ? 1 : 0];
 
   function currentTheme() {
     pinned = null;
     shown = null;
     due = null;
     seen = {};
+    own = null;
     return document.documentElement.dataset.bsTheme;
+  }
+
+  function goToSection() {
+    const section = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));
+    // The text of the sections is laid out a moment after they are there.
+    if (section) [0, 300, 1000].forEach((wait) => setTimeout(() => section.scrollIntoView(), wait));
+    return skip();
   }
 
   function applyTheme(theme) {
@@ -173,20 +263,24 @@
 
   function pin(next) {
     pinned = next;
+    edits += 1;
     set("selection", { data: next });
+    keepAddress(shown);
   }
 
-  function moveSelection(key) {
-    if (!shown || !shown.tokens) return;
-    const clamp = (value, size) => Math.max(0, Math.min(size - 1, value));
-    const from = pinned && pinned.token !== undefined ? pinned : null;
+  function moveSelection(key, frame) {
+    const which = frame.id.endsWith("-2") ? 1 : 0;
+    const size = shown && shown.sizes && shown.sizes[which];
+    if (!size) return;
+    const stack = stackOf(frame.id);
+    const clamp = (value, most) => Math.max(0, Math.min(most - 1, value));
+    const from = pinned && pinned.token !== undefined && pinned.stack === stack ? pinned : null;
     const step = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[key];
     const next = from
-      ? { token: clamp(from.token + step[0], shown.tokens), layer: clamp((from.layer || 0) + step[1], shown.layers) }
+      ? { token: clamp(from.token + step[0], size.tokens), layer: clamp((from.layer || 0) + step[1], size.layers) }
       : { token: 0, layer: 0 };
-    pin(next);
-    const frame = document.getElementById("grid-frame");
-    const column = frame.scrollWidth / shown.tokens;
+    pin({ ...next, stack });
+    const column = frame.scrollWidth / size.tokens;
     frame.scrollLeft = Math.max(0, next.token * column - frame.clientWidth / 2);
   }
 
@@ -214,10 +308,11 @@
         event.preventDefault();
         commitNow();
       }
-    } else if (event.target.closest && event.target.closest("#grid-frame") && event.key.startsWith("Arrow")) {
+    } else if (event.target.closest && event.target.closest(".grid-frame") && event.key.startsWith("Arrow")) {
       event.preventDefault();
-      moveSelection(event.key);
+      moveSelection(event.key, event.target.closest(".grid-frame"));
     }
+    if (event.key === "Escape") closeHelp(null);
     if (event.key === "Escape" && pinned && !document.querySelector("dialog[open]")) pin(null);
     if (typing || event.ctrlKey || event.metaKey || event.altKey) return;
     if (event.key === "/" && document.getElementById("text-input")) {
@@ -227,7 +322,15 @@
     if (event.key === "?") document.getElementById("keys-dialog").showModal();
   });
 
+  /* An open «?» closes as other popovers do. */
+  function closeHelp(except) {
+    document.querySelectorAll(".metric-help[open]").forEach((help) => {
+      if (!help.contains(except)) help.open = false;
+    });
+  }
+
   document.addEventListener("click", (event) => {
+    closeHelp(event.target);
     const button = event.target.closest && event.target.closest("button");
     if (!button) return;
     if (button.id === "theme-toggle") {
@@ -255,6 +358,6 @@
   });
 
   window.dash_clientside = Object.assign({}, window.dash_clientside, {
-    moescope: { gate, status, newest, polling, settle, select, currentTheme },
+    moescope: { settings, gate, status, newest, polling, settle, select, currentTheme, goToSection },
   });
 })();

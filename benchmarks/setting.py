@@ -8,7 +8,8 @@ import os
 import platform
 from pathlib import Path
 
-from app.routing.models import LoadedModel, ModelRegistry
+from app.routing.loaded import LoadedModel
+from app.routing.models import ModelRegistry
 from app.settings import load_settings
 
 _WORDS = (

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import torch
 
-from app.routing.capture import capture, encode
+from app.routing.capture import capture
+from app.routing.encoding import encode
 from benchmarks.measure import Result, paired
 from benchmarks.setting import default_model, max_tokens, text_of
 

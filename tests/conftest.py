@@ -18,7 +18,8 @@ from transformers import (
     SwitchTransformersForConditionalGeneration,
 )
 
-from app.routing.models import LoadedModel, load_model
+from app.routing.loaded import LoadedModel
+from app.routing.models import load_model
 from app.settings import BUNDLED_FOLDER, BUNDLED_MODEL, ModelSpec
 
 # What the shell of whoever runs the tests has set must not decide how they end.

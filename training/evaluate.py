@@ -139,7 +139,7 @@ def measure(
     model: architecture.Model, pieces: Tokenizer, documents: list[Document], unigram: Counts
 ) -> dict[str, Any]:
     """All numbers of the card."""
-    model.eval()  # type: ignore[no-untyped-call]
+    model.eval()
     labels = np.asarray([d.domain for d in documents])
     rows = windows(documents, pieces, WINDOW)
     routing = _Routing(len(documents), model.config.num_experts)

@@ -14,6 +14,7 @@ from starlette.responses import JSONResponse
 
 from app.recording.base import InvalidCursorError, RecordingError, RunNotFoundError
 from app.routing.errors import (
+    InvalidTaskError,
     InvalidTextError,
     ModelLoadError,
     ModelNotReadyError,
@@ -26,6 +27,7 @@ RETRY_AFTER = {"Retry-After": "5"}
 
 _STATUS: dict[type[Exception], int] = {
     InvalidTextError: 422,
+    InvalidTaskError: 422,
     UnknownModelError: 422,
     InvalidCursorError: 422,
     TextTooLongError: 413,

@@ -13,6 +13,7 @@ from app.api.paths import run_url
 from app.api.problem import RETRY_AFTER, documented, problem
 from app.recording.base import Receipt, RecordedRun, RunSummary
 from app.recording.export import analysis_json, routing_csv
+from app.routing.loaded import LoadedModel
 
 # The default model is loaded at start: asking again is better than holding on. Another one
 # is loaded because of this request, which is worth waiting for.
@@ -76,11 +77,12 @@ def analyse(
 
     The same text, model and settings give the same run while it exists. `status` is
     `pending` while the run is still being written; `run_id` and `url` open it already.
-    A text with more tokens than the limit is refused with 413, nothing is cut off.
+    A text with more tokens than the limit is refused with 413, nothing is cut off; so is a
+    target. What the model can't do, and a setting out of range, is refused with 422.
     """
     default = body.model in (None, analyst.registry.default)
     wait = _DEFAULT_LOAD_SECONDS if default else _OTHER_LOAD_SECONDS
-    trace = analyst.trace(body.text, body.model, wait)
+    trace = analyst.trace(body.task(), body.model, wait)
     if not body.record:
         response.status_code = 200
         return analysis_json(trace)
@@ -129,17 +131,32 @@ def runs(
 
 
 def _model_state(analyst: Analyst, model_id: str) -> dict[str, Any]:
+    status = analyst.registry.status(model_id)
     loaded = analyst.registry.loaded(model_id)
-    sites = loaded.reader.sites if loaded else ()
+    sites = loaded.sites if loaded else ()
     return {
         "id": model_id,
         "loaded": loaded is not None,
+        # It may have become ready between the two questions.
+        "status": "ready" if loaded else status.state,
+        "detail": "" if loaded else status.detail,
         "architecture": loaded.identity.architecture if loaded else None,
         "stacks": list(dict.fromkeys(site.stack for site in sites)) or None,
         "router_layers": len(sites) or None,
         "num_experts": max((site.num_experts for site in sites), default=None),
         "top_k": max((site.top_k for site in sites), default=None),
+        "kind": loaded and _kind(loaded),
+        "generates": loaded and loaded.generates,
+        "score_functions": list(dict.fromkeys(site.score_function for site in sites)),
+        "capacity": max((site.capacity for site in sites if site.capacity), default=None),
+        "notes": list(loaded.notes) if loaded else [],
     }
+
+
+def _kind(loaded: LoadedModel) -> str:
+    if loaded.encoder_decoder:
+        return "encoder-decoder"
+    return f"{loaded.first}-only"
 
 
 def _receipt(run: RecordedRun) -> Receipt:

@@ -7,60 +7,71 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-import dash_bootstrap_components as dbc
 from dash import ClientsideFunction, Dash, Input, Output, State, dcc, html, no_update
 from dash.development.base_component import Component
 
 from app.analysis import Analyst
 from app.components import ids
 from app.components.attributes import attributes
+from app.components.controls import Choices, live_link, task_of
 from app.components.details import details
 from app.components.message import sentence
+from app.components.notes import notes
+from app.components.panel import CONFIG, frame, panel
 from app.components.summaries import summaries
-from app.components.table import rows, table
-from app.figures.flow import flow_figure
+from app.figures.flow import flow_figure, flow_min_width
 from app.figures.grid import grid_figure
 from app.figures.load import load_figure
-from app.figures.measures import MEASURES, measures_figure
 from app.figures.selection import Selection
-from app.figures.theme import LIGHT, THEMES
+from app.figures.theme import LIGHT, THEMES, Theme
 from app.recording.base import RecordingError, RunNotFoundError
+from app.routing.capacity import with_capacity
 from app.routing.errors import ModelNotReadyError, RoutingError
-from app.routing.trace import RoutingTrace
+from app.routing.trace import RoutingTrace, Stack
 
 log = logging.getLogger(__name__)
 
-_CONFIG: Any = {
-    "displaylogo": False,
-    "showSendToCloud": False,
-    "modeBarButtons": [["toImage"]],
-    "toImageButtonOptions": {"format": "svg"},
-    "doubleClick": False,
-}
-_DRAWN = (
+# So long an answer about a generation waits for its next token.
+_TOKEN_SECONDS = 0.5
+_HIDDEN, _VISIBLE = {"display": "none"}, {"display": "block"}
+_FIGURES = (
     Output(ids.FLOW, "figure"),
     Output(ids.FLOW, "style"),
     Output(ids.LOAD, "figure"),
     Output(ids.LOAD, "style"),
-    Output(ids.MEASURES, "figure"),
-    Output(ids.MEASURES, "style"),
     Output(ids.GRID, "figure"),
+)
+_SECOND_FIGURES = (
+    Output(ids.FLOW_2, "figure"),
+    Output(ids.FLOW_2, "style"),
+    Output(ids.LOAD_2, "figure"),
+    Output(ids.LOAD_2, "style"),
+    Output(ids.GRID_2, "figure"),
+)
+_DRAWN = (
+    *_FIGURES,
+    *_SECOND_FIGURES,
+    Output(ids.SECOND_FLOW, "style"),
+    Output(ids.SECOND_LOAD, "style"),
+    Output(ids.SECOND_GRID, "style"),
     Output(ids.SELECTED, "children"),
+    Output(ids.NOTES, "children"),
     Output(ids.FLOW_SUMMARY, "children"),
     Output(ids.LOAD_SUMMARY, "children"),
     Output(ids.GRID_SUMMARY, "children"),
-    Output(ids.MEASURES_SUMMARY, "children"),
 )
 
 
-def diagrams(request: dict[str, Any] | None, recorded: dict[str, Any] | None) -> list[Any]:
-    """Flows, selection, token grid, load, measures and rows. `request` is drawn at first."""
+def diagrams(
+    request: dict[str, Any] | None, recorded: dict[str, Any] | None, pinned: Any = None
+) -> list[Component]:
+    """Flows, selection, token grid and load. `request` is drawn at first."""
     return [
         dcc.Store(id=ids.REQUEST, data=request),
         dcc.Store(id=ids.OUTCOME),
         dcc.Store(id=ids.RECORDED, data=recorded),
         dcc.Store(id=ids.SETTLED),
-        dcc.Store(id=ids.SELECTION),
+        dcc.Store(id=ids.SELECTION, data=pinned),
         dcc.Store(id=ids.BUSY, data=False),
         dcc.Store(id=ids.COMMIT),
         dcc.Store(id=ids.RECEIPT),
@@ -69,12 +80,26 @@ def diagrams(request: dict[str, Any] | None, recorded: dict[str, Any] | None) ->
         dcc.Interval(id=ids.POLL, interval=1000, disabled=True),
         html.Div(
             [
-                _panel(
+                panel(
                     "flows",
                     "Which expert takes each token",
                     "Tokens on the left, then one column per router layer. A ribbon has the "
-                    "colour of the expert it goes to; its height is the number of tokens.",
-                    _frame(ids.FLOW, "flow-frame", "Flows"),
+                    "colour of the expert it goes to; its height is the number of tokens. "
+                    "Hatched and × is dropped, + is generated.",
+                    html.Div(
+                        [
+                            html.P(id=ids.NOTES, className="caption notes"),
+                            frame(ids.FLOW, "flow-frame", "Flows"),
+                            html.Div(
+                                [
+                                    html.H3("Decoder"),
+                                    frame(ids.FLOW_2, "flow-frame", "Flows of the decoder"),
+                                ],
+                                id=ids.SECOND_FLOW,
+                                style=_HIDDEN,
+                            ),
+                        ]
+                    ),
                     ids.FLOW_SUMMARY,
                 ),
                 html.Aside(
@@ -85,120 +110,96 @@ def diagrams(request: dict[str, Any] | None, recorded: dict[str, Any] | None) ->
             ],
             className="row-flow",
         ),
-        _panel(
+        panel(
             "tokens",
             "Tokens × layers",
             "The expert of each token in each layer; stronger colour, higher probability; "
-            "× is a dropped token. Arrow keys move the selection.",
+            "hatched and × is dropped, + is generated. Arrow keys move the selection.",
             html.Div(
-                dcc.Graph(id=ids.GRID, config=_CONFIG, responsive=False),
-                id=ids.GRID_FRAME,
-                className="scroller",
-                tabIndex="0",
-                role="group",
-                **attributes(aria_label="Token grid, move with the arrow keys"),
+                [
+                    _grid(ids.GRID, ids.GRID_FRAME, "Token grid"),
+                    html.Div(
+                        [
+                            html.H3("Decoder"),
+                            _grid(ids.GRID_2, ids.GRID_FRAME_2, "Token grid of the decoder"),
+                        ],
+                        id=ids.SECOND_GRID,
+                        style=_HIDDEN,
+                    ),
+                ]
             ),
             ids.GRID_SUMMARY,
         ),
         html.Div(
             [
-                _panel(
+                panel(
                     "load",
                     "Load of each expert",
-                    "Share of the tokens that each expert took. The scale is fixed; "
+                    "Share of the assignments that each expert took. The scale is fixed; "
                     "1/N is balance.",
-                    _frame(ids.LOAD, "load-frame", "Load"),
+                    html.Div(
+                        [
+                            frame(ids.LOAD, "load-frame", "Load"),
+                            html.Div(
+                                [
+                                    html.H3("Decoder"),
+                                    frame(ids.LOAD_2, "load-frame", "Load of the decoder"),
+                                ],
+                                id=ids.SECOND_LOAD,
+                                style=_HIDDEN,
+                            ),
+                        ],
+                        className="loads",
+                    ),
                     ids.LOAD_SUMMARY,
                 ),
-                _panel(
-                    "measures",
-                    "Measures per layer",
-                    "From the first router layer to the last; dotted is the reference.",
-                    _frame(ids.MEASURES, "measures-frame", "Measures"),
-                    ids.MEASURES_SUMMARY,
-                    help_=_definitions(),
+                panel(
+                    "dominant",
+                    "Dominant experts",
+                    "The expert with the most tokens and the one with the highest mean "
+                    "probability need not be the same.",
+                    html.Div(id=ids.DOMINANT),
                 ),
             ],
             className="row-load",
         ),
-        html.Details([html.Summary("All rows"), table()], open=True, className="panel rows"),
     ]
 
 
-def _frame(id_: str, name: str, label: str) -> Component:
-    """A graph as wide as its frame; on a narrow screen it scrolls inside."""
+def _grid(id_: str, frame_id: str, label: str) -> Component:
     return html.Div(
-        dcc.Graph(id=id_, config=_CONFIG, responsive=True),
-        className=f"scroller {name}",
+        dcc.Graph(id=id_, config=CONFIG, responsive=False),
+        id=frame_id,
+        className="scroller grid-frame",
         tabIndex="0",
         role="group",
-        **attributes(aria_label=label),
+        **attributes(aria_label=f"{label}, move with the arrow keys"),
     )
 
 
-def _panel(
-    name: str,
-    title: str,
-    caption: str,
-    content: Component,
-    summary: str,
-    help_: Component | None = None,
-) -> html.Section:
-    heading = f"{name}-title"
-    return html.Section(
-        [
-            html.Div([html.H2(title, id=heading), *([help_] if help_ else [])], className="head"),
-            html.P(caption, className="caption"),
-            content,
-            html.P(id=summary, className="visually-hidden"),
-        ],
-        className=f"panel {name}",
-        **attributes(aria_labelledby=heading),
-    )
-
-
-def _definitions() -> Component:
-    rows: list[Component] = []
-    for measure in MEASURES:
-        rows += [
-            html.Dt(measure.title),
-            html.Dd([measure.definition, html.Br(), f"Dotted: {measure.reference_text}."]),
-        ]
-    return html.Span(
-        [
-            html.Button(
-                "?",
-                id=ids.MEASURES_HELP,
-                className="icon",
-                **attributes(aria_label="What these measure"),
-            ),
-            dbc.Popover(
-                [
-                    dbc.PopoverHeader("What these measure"),
-                    dbc.PopoverBody(
-                        [
-                            html.P("N experts, T tokens (special ones included), k per token."),
-                            html.Dl(rows),
-                        ]
-                    ),
-                ],
-                target=ids.MEASURES_HELP,
-                trigger="legacy",
-                placement="auto",
-                className="definitions",
-            ),
-        ]
-    )
-
-
-def obtain(analyst: Analyst, request: Mapping[str, Any]) -> RoutingTrace:
+def obtain(analyst: Analyst, request: Mapping[str, Any], preview: bool = True) -> RoutingTrace:
     """The trace a request asks for: a recorded run's, or that of a text.
 
+    A `preview` may be approximate, and says so, where exact would be too slow to play with.
     Raises RoutingError, RunNotFoundError or RecordingError.
     """
     if "run" in request:
-        return analyst.recorded(str(request["run"])).trace
-    return analyst.trace(str(request["text"]), str(request["model"]))
+        trace = analyst.recorded(str(request["run"])).trace
+        capacity = (request.get("settings") or {}).get("capacity")
+        return trace if capacity is None else with_capacity(trace, int(capacity))
+    task, model = task_of(str(request["text"]), request), str(request["model"])
+    if task.generation is not None:
+        visitor, attempt = str(request.get("visitor", "")), int(request.get("attempt") or 0)
+        if made := analyst.streams.result(visitor, task, model, attempt):
+            return made
+    return analyst.preview(task, model) if preview else analyst.trace(task, model)
+
+
+def shown_stacks(trace: RoutingTrace, view: Any) -> tuple[Stack, ...]:
+    """The stacks of a trace that a view shows: one, or both."""
+    if view == "both":
+        return trace.stacks
+    return (trace.stacks[-1],) if view == "decoder" else (trace.stacks[0],)
 
 
 def draw(
@@ -210,31 +211,110 @@ def draw(
     """Everything `_DRAWN` names, and the outcome. On an error the diagrams stay as they are."""
     start = time.perf_counter()
     keep = (no_update,) * len(_DRAWN)
+    facts = _facts(analyst, request)
     try:
-        trace = obtain(analyst, request)
+        trace, done = _so_far(analyst, request)
     except ModelNotReadyError:
-        return *keep, _outcome(request, "loading", loading_text(analyst, str(request["model"])))
+        message = loading_text(analyst, str(request["model"]))
+        return *keep, {**request, **facts, "state": "loading", "message": message}
     except (RoutingError, RunNotFoundError, RecordingError) as error:
-        return *keep, _outcome(request, "error", sentence(error))
-    stack = trace.stacks[0]
-    layers = trace.stack_layers(stack)
+        return *keep, {**request, **facts, "state": "error", "message": sentence(error)}
+    facts = _facts(analyst, request) or _recorded_facts(trace)
+    if trace is None:
+        return *keep, {**request, **facts, "state": "generating", "made": -1, "message": ""}
     theme = THEMES.get(theme_name or "", LIGHT)
+    stacks = shown_stacks(trace, request.get("view"))
+    drawn = (*_figures(trace, theme, selection, stacks), *_words(trace, theme, selection, stacks))
+    sequence = trace.sequences[trace.stacks[-1]]
+    took = f"{(time.perf_counter() - start) * 1000:.0f} ms"
+    outcome = {
+        **request,
+        **facts,
+        "state": "shown" if done else "generating",
+        "message": took if done else f"{int(sequence.generated.sum())} tokens so far",
+        "made": len(sequence),
+        "address": live_link(trace.text, trace.model.id, Choices.of_request(request)),
+        "stacks": list(stacks),
+        "sizes": [
+            {"tokens": len(trace.sequences[stack]), "layers": len(trace.stack_layers(stack))}
+            for stack in stacks
+        ],
+    }
+    return *drawn, outcome
+
+
+def _so_far(analyst: Analyst, request: Mapping[str, Any]) -> tuple[RoutingTrace | None, bool]:
+    """The trace, and whether it is complete: a generation is drawn while it goes on."""
+    if "run" in request or "generate" not in (request.get("settings") or {}):
+        return obtain(analyst, request), True
+    task, model = task_of(str(request["text"]), request), str(request["model"])
+    task.check(analyst.max_tokens)
+    analyst.registry.get(model)
+    visitor, attempt = str(request.get("visitor", "")), int(request.get("attempt") or 0)
+    known = int(request.get("known", -1))
+    return analyst.streams.follow(visitor, task, model, attempt, known, _TOKEN_SECONDS)
+
+
+def _facts(analyst: Analyst, request: Mapping[str, Any]) -> dict[str, Any]:
+    """What the controls must know of the model, once it is loaded."""
+    loaded = analyst.registry.loaded(str(request.get("model")))
+    if loaded is None or "run" in request:
+        return {}
+    return {"kind": loaded.kind, "generates": loaded.generates, "capacity": loaded.capacity}
+
+
+def _recorded_facts(trace: RoutingTrace | None) -> dict[str, Any]:
+    if trace is None:
+        return {}
+    layer = trace.layers[0]
+    return {
+        "kind": "encoder-decoder" if len(trace.stacks) > 1 else "one-stack",
+        "generates": False,
+        "capacity": trace.provenance.get("own_capacity", layer.capacity),
+    }
+
+
+def _figures(
+    trace: RoutingTrace, theme: Theme, selection: Any, stacks: tuple[Stack, ...]
+) -> tuple[Any, ...]:
+    first = _stack_figures(trace, theme, selection, stacks[0])
+    if len(stacks) == 1:
+        return (*first, *(no_update,) * len(_SECOND_FIGURES), *(_HIDDEN,) * 3)
+    return (*first, *_stack_figures(trace, theme, selection, stacks[1]), *(_VISIBLE,) * 3)
+
+
+def _stack_figures(
+    trace: RoutingTrace, theme: Theme, selection: Any, stack: Stack
+) -> tuple[Any, ...]:
+    layers = trace.stack_layers(stack)
     pinned = Selection.from_json(selection, layers)
-    drawn = (
-        *_sized(flow_figure(trace, theme, pinned)),
-        *_sized(load_figure(trace, theme, pinned)),
-        *_sized(measures_figure(trace, theme)),
-        grid_figure(trace, theme, pinned),
-        details(trace, theme, pinned),
-        *summaries(trace),
+    return (
+        *sized(flow_figure(trace, theme, pinned, stack), flow_min_width(layers)),
+        *sized(load_figure(trace, theme, pinned, stack)),
+        grid_figure(trace, theme, pinned, stack),
     )
-    outcome = _outcome(request, "shown", f"{(time.perf_counter() - start) * 1000:.0f} ms")
-    return *drawn, {**outcome, "tokens": len(trace.sequences[stack]), "layers": len(layers)}
 
 
-def _sized(figure: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
-    """A figure and its frame's style: a graph that follows its frame's width has no height."""
-    return figure, {"height": f"{figure['layout']['height']:.0f}px"}
+def _words(
+    trace: RoutingTrace, theme: Theme, selection: Any, stacks: tuple[Stack, ...]
+) -> tuple[Any, ...]:
+    pins = {stack: Selection.from_json(selection, trace.stack_layers(stack)) for stack in stacks}
+    about = next((stack for stack, pin in pins.items() if pin), stacks[0])
+    read = [summaries(trace, stack) for stack in stacks]
+    return (
+        details(trace, theme, pins[about], about),
+        notes(trace),
+        *(" ".join(parts) for parts in list(zip(*read, strict=True))[:3]),
+    )
+
+
+def sized(figure: dict[str, Any], least: int = 0) -> tuple[dict[str, Any], dict[str, str]]:
+    """A figure and its frame's style: a graph that follows its frame's width has no height.
+
+    `least` is the width in pixels below which the frame scrolls.
+    """
+    width = {"minWidth": f"{least}px"} if least else {}
+    return figure, {"height": f"{figure['layout']['height']:.0f}px", **width}
 
 
 def loading_text(analyst: Analyst, model_id: str) -> str:
@@ -246,10 +326,6 @@ def loading_text(analyst: Analyst, model_id: str) -> str:
     return (
         f"Loading {model_id},{size or ' getting ready'}, {status.seconds:.0f} s. Your text is kept."
     )
-
-
-def _outcome(request: Mapping[str, Any], state: str, message: str) -> dict[str, Any]:
-    return {**request, "state": state, "message": message}
 
 
 def register(app: Dash, analyst: Analyst) -> None:
@@ -268,12 +344,6 @@ def register(app: Dash, analyst: Analyst) -> None:
             return (no_update,) * (len(_DRAWN) + 1)
         return draw(analyst, request, selection, theme)
 
-    @app.callback(
-        Output(ids.TABLE, "rowData"), Input(ids.SETTLED, "data"), prevent_initial_call=True
-    )
-    def _rows(settled: Any) -> Any:
-        return rows(obtain(analyst, settled))
-
     app.clientside_callback(
         ClientsideFunction("moescope", "currentTheme"),
         Output(ids.THEME, "data"),
@@ -285,13 +355,9 @@ def register(app: Dash, analyst: Analyst) -> None:
         Input(ids.FLOW, "clickData"),
         Input(ids.LOAD, "clickData"),
         Input(ids.GRID, "clickData"),
+        Input(ids.FLOW_2, "clickData"),
+        Input(ids.LOAD_2, "clickData"),
+        Input(ids.GRID_2, "clickData"),
         State(ids.SELECTION, "data"),
-        prevent_initial_call=True,
-    )
-    app.clientside_callback(
-        ClientsideFunction("moescope", "settle"),
-        Output(ids.SETTLED, "data"),
-        Input(ids.OUTCOME, "data"),
-        State(ids.SETTLED, "data"),
         prevent_initial_call=True,
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import quote
 
 import dash_bootstrap_components as dbc
 from dash import ClientsideFunction, Dash, Input, Output, State, dcc, html, no_update
@@ -11,6 +10,8 @@ from dash import ClientsideFunction, Dash, Input, Output, State, dcc, html, no_u
 from app.analysis import Analyst
 from app.components import ids
 from app.components.attributes import attributes
+from app.components.controls import Choices, live_link
+from app.components.diagrams import obtain
 from app.recording.base import Receipt, RecordingError, RunNotFoundError
 from app.routing.errors import RoutingError
 
@@ -18,7 +19,12 @@ _WAIT_FOR_STORE = 1.0
 
 
 def entry(
-    text: str, models: list[str], model: str, kept: bool = False, fixed: bool = False
+    text: str,
+    models: list[str],
+    model: str,
+    choices: Choices,
+    kept: bool = False,
+    fixed: bool = False,
 ) -> html.Div:
     """The text, the model, and what became of them. `fixed` for a recorded analysis."""
     keep: dict[str, Any] = {"persistence": True, "persistence_type": "session"} if kept else {}
@@ -65,7 +71,7 @@ def entry(
                         [
                             html.Button("Analyse", id=ids.ANALYSE, className="primary")
                             if not fixed
-                            else dcc.Link("Open in live", href=live_link(text, model)),
+                            else dcc.Link("Open in live", href=live_link(text, model, choices)),
                             html.A("Open run", id=ids.RUN_LINK, className="action"),
                             html.Button("Copy link", id=ids.COPY_LINK, className="action"),
                             html.A("CSV", id=ids.DOWNLOAD, className="action", download=""),
@@ -80,15 +86,10 @@ def entry(
     )
 
 
-def live_link(text: str, model: str) -> str:
-    """The live page with this text and model."""
-    return f"/?text={quote(text)}&model={quote(model)}"
-
-
 def record(analyst: Analyst, commit: dict[str, Any]) -> dict[str, Any] | Any:
     """Keeps the analysis of a text; what the page needs to know of where it stands."""
     try:
-        trace = analyst.trace(commit["text"], commit["model"])
+        trace = obtain(analyst, commit, preview=False)
     except RoutingError:
         # The drawing of the same text already told what is wrong with it.
         return no_update
@@ -141,6 +142,7 @@ def register(app: Dash, analyst: Analyst) -> None:
         Output(ids.REQUEST, "data"),
         Input(ids.TEXT, "value"),
         Input(ids.MODEL, "value"),
+        Input(ids.SETTINGS, "data"),
         Input(ids.BUSY, "data"),
         Input(ids.PULSE, "n_intervals"),
         State(ids.REQUEST, "data"),
@@ -158,6 +160,7 @@ def register(app: Dash, analyst: Analyst) -> None:
         Input(ids.RECORDED, "data"),
         Input(ids.REQUEST, "data"),
         Input(ids.TEXT, "value"),
+        Input(ids.SETTINGS, "data"),
     )
     # An answer about an older text may come after that about a newer one.
     app.clientside_callback(

@@ -56,6 +56,7 @@ def shell() -> html.Div:
                         [
                             dbc.NavLink("Live", href="/", active="exact"),
                             dbc.NavLink("Runs", href="/runs", active="exact"),
+                            dbc.NavLink("Metrics", href="/metrics", active="exact"),
                         ],
                         **attributes(aria_label="Pages"),
                     ),

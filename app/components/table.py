@@ -23,8 +23,12 @@ _COLUMNS = {
     "logit": _NUMBER,
     "weight": _NUMBER,
     "dropped": _TEXT,
+    "score_function": _TEXT,
+    "generated": _TEXT,
 }
 _REALS = ("probability", "logit", "weight")
+# Struck through, beside the word in its own column: this expert had no room.
+_DROPPED = {"dropped": "params.data.dropped == 'true'"}
 _FOUR_DIGITS = {"function": "d3.format('.4g')(params.value)"}
 
 
@@ -39,6 +43,7 @@ def table() -> dag.AgGrid:
                 "filter": kind,
                 "minWidth": 290 if name == "layer_name" else 72 + 8 * len(name),
                 **({"valueFormatter": _FOUR_DIGITS} if name in _REALS else {}),
+                **({"cellClassRules": _DROPPED} if name == "expert_index" else {}),
             }
             for name, kind in _COLUMNS.items()
         ],
@@ -75,7 +80,13 @@ def rows(trace: RoutingTrace) -> list[dict[str, Any]]:
                         "probability": float(layer.probabilities[token, expert]),
                         "logit": float(layer.logits[token, expert]),
                         "weight": float(layer.weights[token, rank]),
-                        "dropped": "true" if layer.dropped[token] else "false",
+                        "dropped": _yes_or_no(layer.dropped[token]),
+                        "score_function": layer.score_function,
+                        "generated": _yes_or_no(sequence.generated[token]),
                     }
                 )
     return found
+
+
+def _yes_or_no(value: object) -> str:
+    return "true" if value else "false"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,24 +15,36 @@ from app.routing.trace import RouterLayer
 
 TOKEN_HEIGHT = 14
 MOST_ROWS = 120
+# How far a ribbon runs level before it bends, as a share of the way to the next layer.
+BEND = 0.45
+# Up to this k, strands join each expert of a token with each of its next layer's.
+MOST_PAIRED = 2
+# Above this many strands only the first choices are drawn.
+MOST_STRANDS = 8000
 _LEAST_ROWS = 20
 _LABELLED_EXPERTS = 16
 _LABEL_SLOT = 15
 _BARE_SLOT = 3
+# What bars share at least, of the height; with very many experts the gaps give way.
+_BARS = 160
 
-# Source (a row or an expert), expert, token.
-Link = tuple[int, int, int]
+# Source (a row or an expert), expert, whether it was dropped there, token.
+Link = tuple[int, int, bool, int]
 
 
 @dataclass(frozen=True)
 class Node:
-    """An expert of a layer: its bar from `top` to `bottom`, and how many tokens chose it."""
+    """An expert of a layer: its bar from `top` to `bottom`, and the tokens that chose it.
+
+    Those over its capacity stand last, from `lost` down: it dropped them.
+    """
 
     layer: int
     expert: int
     top: float
     bottom: float
     tokens: NDArray[np.int64]
+    lost: float
 
     @property
     def middle(self) -> float:
@@ -43,7 +56,8 @@ class Ribbon:
     """Tokens that go from one place to an expert of `layer`.
 
     `source` is a row of tokens when `layer` is 0, else an expert of the layer before.
-    Edges are pixels: `left` and `right` are (top, bottom).
+    Edges are pixels: `left` and `right` are (top, bottom). `dropped`: the expert had no room
+    for them.
     """
 
     layer: int
@@ -52,6 +66,7 @@ class Ribbon:
     left: tuple[float, float]
     right: tuple[float, float]
     tokens: NDArray[np.int64]
+    dropped: bool = False
 
 
 @dataclass(frozen=True)
@@ -59,6 +74,7 @@ class FlowLayout:
     """Geometry of a whole figure: its height, rows (first and last token of each), parts.
 
     `strands` are ribbons of one token each; `ribbons` are the strands that share their ends.
+    `ranks`: how many choices of a token are drawn, None for all.
     """
 
     height: float
@@ -66,38 +82,70 @@ class FlowLayout:
     nodes: list[Node]
     strands: list[Ribbon]
     ribbons: list[Ribbon]
+    ranks: int | None
 
     def row_middle(self, row: int) -> float:
         return (row + 0.5) * self.height / len(self.rows)
+
+
+def bezier(t: float) -> tuple[float, float]:
+    """The point at `t` of a ribbon's edge, across and down, both in [0, 1]."""
+    late = 3 * (1 - t) * t**2
+    across = 3 * (1 - t) ** 2 * t * BEND + late * (1 - BEND) + t**3
+    return across, late + t**3
 
 
 def flow_layout(layers: tuple[RouterLayer, ...]) -> FlowLayout:
     """Lays out the flows of T tokens through the router layers of one stack.
 
     Each token has the same height everywhere, shared equally by its k experts. Above
-    `MOST_ROWS` tokens, neighbours share a row. The height grows in steps, so that the
-    figure keeps its size while somebody types.
+    `MOST_ROWS` tokens, neighbours share a row; above `MOST_PAIRED` experts a token, strands
+    join experts of the same rank; above `MOST_STRANDS` only first choices are drawn. The
+    height grows in steps, so that the figure keeps its size while somebody types.
     """
     tokens = len(layers[0].logits)
     per_row = math.ceil(tokens / MOST_ROWS)
     rows = [(first, min(first + per_row, tokens) - 1) for first in range(0, tokens, per_row)]
-    height = float(max(_LEAST_ROWS, 10 * math.ceil(len(rows) / 10)) * TOKEN_HEIGHT)
+    wanted = max(_slots(layer.num_experts) for layer in layers)
+    steps = max(_LEAST_ROWS, math.ceil(len(rows) / 10) * 10, math.ceil(wanted / TOKEN_HEIGHT))
+    height = float(steps * TOKEN_HEIGHT)
 
-    nodes = [node for index, layer in enumerate(layers) for node in _nodes(index, layer, height)]
-    strands = _strands(layers, nodes, rows, height)
-    return FlowLayout(height, rows, nodes, strands, _merge(strands))
+    ranks = 1 if _count_strands(layers) > MOST_STRANDS and _most_chosen(layers) > 1 else None
+    nodes = [
+        node for index, layer in enumerate(layers) for node in _nodes(index, layer, height, ranks)
+    ]
+    strands = _strands(layers, nodes, rows, height, ranks)
+    return FlowLayout(height, rows, nodes, strands, _merge(strands), ranks)
 
 
-def _nodes(index: int, layer: RouterLayer, height: float) -> list[Node]:
-    experts, k = layer.num_experts, layer.top_k
+def _most_chosen(layers: tuple[RouterLayer, ...]) -> int:
+    return max(layer.top_k for layer in layers)
+
+
+def _count_strands(layers: tuple[RouterLayer, ...]) -> int:
+    k = _most_chosen(layers)
+    return len(layers[0].experts) * len(layers) * (k if by_rank(k, k) else k * k)
+
+
+def _slots(experts: int) -> float:
+    """The height that so many experts ask for, however few the tokens."""
+    if experts <= _LABELLED_EXPERTS:
+        return experts * _LABEL_SLOT + _BARS
+    return min(experts * _BARE_SLOT, 3 * _BARS) + _BARS
+
+
+def _nodes(index: int, layer: RouterLayer, height: float, ranks: int | None) -> list[Node]:
+    experts, picked = layer.num_experts, layer.experts[:, :ranks]
     labelled = experts <= _LABELLED_EXPERTS
-    slot = _LABEL_SLOT if labelled else _BARE_SLOT
-    unit = (height - slot * experts) / (len(layer.experts) * k)
+    slot = _LABEL_SLOT if labelled else min(_BARE_SLOT, 3 * _BARS / experts)
+    unit = (height - slot * experts) / picked.size
     nodes, y = [], 0.0
     for expert in range(experts):
-        chosen = np.flatnonzero((layer.experts == expert).any(axis=1))
+        chosen = np.flatnonzero((picked == expert).any(axis=1))
         size = len(chosen) * unit
-        nodes.append(Node(index, expert, y + slot / 2, y + slot / 2 + size, chosen))
+        top, bottom = y + slot / 2, y + slot / 2 + size
+        lost = bottom - int(layer.dropped[chosen].sum()) * unit
+        nodes.append(Node(index, expert, top, bottom, chosen, lost))
         y += slot + size
     return nodes
 
@@ -107,6 +155,7 @@ def _strands(
     nodes: list[Node],
     rows: list[tuple[int, int]],
     height: float,
+    ranks: int | None,
 ) -> list[Ribbon]:
     place = {(node.layer, node.expert): node for node in nodes}
     row_of = np.repeat(np.arange(len(rows)), [last - first + 1 for first, last in rows])
@@ -117,20 +166,41 @@ def _strands(
     strands: list[Ribbon] = []
     for index, layer in enumerate(layers):
         # At its source a strand stands by where it goes, at its end by where it comes from:
-        # strands that share both then lie side by side and read as one ribbon.
+        # strands that share both then lie side by side and read as one ribbon. Dropped ones
+        # come last at their end, below all that the expert processed.
+        sources = row_of[:, None] if index == 0 else layers[index - 1].experts[:, :ranks]
         links: list[Link] = sorted(
-            (int(source), int(expert), token)
-            for token in range(len(layer.experts))
-            for source in ([row_of[token]] if index == 0 else layers[index - 1].experts[token])
-            for expert in layer.experts[token]
+            (source, expert, dropped, token)
+            for token, (these, those, dropped) in enumerate(
+                zip(
+                    sources.tolist(),
+                    layer.experts[:, :ranks].tolist(),
+                    layer.dropped.tolist(),
+                    strict=True,
+                )
+            )
+            for source, expert in _pairs(these, those)
         )
         left = _stack(links, 0, extent(index - 1))
-        right = _stack(sorted(links, key=lambda link: (link[1], link[0])), 1, extent(index))
+        right = _stack(
+            sorted(links, key=lambda link: (link[1], link[2], link[0])), 1, extent(index)
+        )
         strands += [
-            Ribbon(index, link[0], link[1], left[link], right[link], np.array([link[2]]))
+            Ribbon(index, link[0], link[1], left[link], right[link], np.array([link[3]]), link[2])
             for link in links
         ]
     return strands
+
+
+def by_rank(before: int, after: int) -> bool:
+    """Whether strands join experts of one rank only: all k × k pairs are too many to read."""
+    return before == after > MOST_PAIRED
+
+
+def _pairs(sources: list[int], experts: list[int]) -> Iterable[tuple[int, int]]:
+    if by_rank(len(sources), len(experts)):
+        return zip(sources, experts, strict=True)
+    return product(sources, experts)
 
 
 def _extent(
@@ -165,9 +235,10 @@ def _stack(
 
 
 def _merge(strands: list[Ribbon]) -> list[Ribbon]:
-    groups: dict[tuple[int, int, int], list[Ribbon]] = {}
+    groups: dict[tuple[int, int, int, bool], list[Ribbon]] = {}
     for strand in strands:
-        groups.setdefault((strand.layer, strand.source, strand.expert), []).append(strand)
+        ends = (strand.layer, strand.source, strand.expert, strand.dropped)
+        groups.setdefault(ends, []).append(strand)
     return [
         Ribbon(
             layer,
@@ -176,6 +247,7 @@ def _merge(strands: list[Ribbon]) -> list[Ribbon]:
             (members[0].left[0], members[-1].left[1]),
             (members[0].right[0], members[-1].right[1]),
             np.concatenate([member.tokens for member in members]),
+            dropped,
         )
-        for (layer, source, expert), members in groups.items()
+        for (layer, source, expert, dropped), members in groups.items()
     ]

@@ -6,7 +6,16 @@ from typing import Any
 
 import numpy as np
 
-from app.figures.labels import layer_label, probability, token_label
+from app.figures.labels import (
+    MOST_NAMED,
+    dropped_text,
+    layer_label,
+    layer_place,
+    layer_ticks,
+    probability,
+    score_word,
+    token_label,
+)
 from app.figures.selection import Selection, covered
 from app.figures.theme import (
     LIGHT,
@@ -20,12 +29,15 @@ from app.figures.theme import (
     mix,
     rgba,
 )
-from app.routing.trace import RouterLayer, RoutingTrace, Stack
+from app.routing.metrics import distribution
+from app.routing.trace import RouterLayer, RoutingTrace, Stack, TokenSequence
 
 CELL_WIDTH = 30
 _CELL_HEIGHT = 24
 _PALEST = 0.22
+_DIGIT_WIDTH = 8
 _MARGIN = {"l": 64, "r": 40, "t": 64, "b": 4}
+_CAPTION = 18
 
 
 def grid_figure(
@@ -37,14 +49,17 @@ def grid_figure(
     """One column per token, one row per router layer.
 
     A cell has the colour of the token's expert, stronger with its probability, and prints
-    the expert's id; `×` marks a dropped token. Cells keep their size whatever the length.
+    the expert's id; a dropped token's cell is pale, hatched and marked `×`. Generated tokens
+    stand right of a rule, in italics with a plus. Cells keep their size whatever the length.
     """
     stack = stack or trace.stacks[0]
     layers = trace.stack_layers(stack)
     sequence = trace.sequences[stack]
-    tokens = len(sequence)
     colors = expert_colors(theme, layers)
     chosen = covered(selection, layers)
+    rows = layer_ticks(layers)
+    left = max(_MARGIN["l"], 16 + 7 * max(map(len, rows)))
+    bottom = _MARGIN["b"] + _CAPTION * bool(sequence.generated.any())
     data = [
         {
             "type": "heatmap",
@@ -54,12 +69,13 @@ def grid_figure(
             "colorscale": _scale(colors, theme),
             "showscale": False,
             "hovertext": [
-                _hovers(layer, index, sequence.tokens) for index, layer in enumerate(layers)
+                _hovers(layer, index, sequence, layers) for index, layer in enumerate(layers)
             ],
             "hovertemplate": "%{hovertext}<extra></extra>",
             "xgap": 2,
             "ygap": 2,
         },
+        _hatching(layers, theme),
         cell_texts(
             [_texts(layer) for layer in layers],
             [_inks(layer, colors, theme, chosen) for layer in layers],
@@ -71,24 +87,45 @@ def grid_figure(
         "data": data,
         "layout": {
             **base_layout(theme),
-            "width": _MARGIN["l"] + _MARGIN["r"] + tokens * CELL_WIDTH,
-            "height": _MARGIN["t"] + _MARGIN["b"] + len(layers) * _CELL_HEIGHT,
-            "margin": _MARGIN,
+            "width": left + _MARGIN["r"] + len(sequence) * cell_width(layers),
+            "height": _MARGIN["t"] + bottom + len(layers) * _CELL_HEIGHT,
+            "margin": {**_MARGIN, "l": left, "b": bottom},
             "xaxis": {
-                **cell_axis([token_label(token, 10) for token in sequence.tokens]),
+                **cell_axis(_columns(sequence)),
                 "side": "top",
                 "tickangle": -50,
                 "tickfont": {"family": MONO, "size": 12},
             },
-            "yaxis": cell_axis([layer_label(i) for i in range(len(layers))], reverse=True),
-            "shapes": _outline(selection, theme),
+            "yaxis": cell_axis(rows, reverse=True),
+            "shapes": [*_outline(selection, theme), *_start_of_generated(sequence, theme)],
+            "annotations": _generated_note(sequence, theme),
         },
     }
 
 
+def cell_width(layers: tuple[RouterLayer, ...]) -> int:
+    """The width of a column: it fits the longest text that these routers can give a cell."""
+    digits = max(len(str(layer.num_experts - 1)) for layer in layers)
+    k = max(layer.top_k for layer in layers)
+    letters = 2 * digits + 1 if k == MOST_NAMED else digits + (k > MOST_NAMED)
+    drops = any(layer.capacity is not None for layer in layers)
+    return max(CELL_WIDTH, 6 + _DIGIT_WIDTH * (letters + drops))
+
+
+def _columns(sequence: TokenSequence) -> list[str]:
+    return [
+        f"<i>+{token_label(token, 10)}</i>" if generated else token_label(token, 10)
+        for token, generated in zip(sequence.tokens, sequence.generated, strict=True)
+    ]
+
+
 def _strength(layer: RouterLayer) -> np.ndarray:
-    """How far p of the first expert lies above chance, in [0, 1], 0 if dropped; float [T]."""
-    first = np.take_along_axis(layer.probabilities, layer.experts[:, :1], axis=1)[:, 0]
+    """How far p of the first expert lies above chance, in [0, 1], 0 if dropped; float [T].
+
+    Scores that don't sum to 1 are made to: only then 1/N is chance.
+    """
+    p = np.nan_to_num(distribution(layer.probabilities), nan=1 / layer.num_experts)
+    first = np.take_along_axis(p, layer.experts[:, :1], axis=1)[:, 0]
     chance = 1 / layer.num_experts
     strength = np.clip((first - chance) / max(1 - chance, 1e-9), 0, 1)
     return np.where(layer.dropped, 0.0, strength)
@@ -122,24 +159,59 @@ def _inks(
 
 
 def _texts(layer: RouterLayer) -> list[str]:
+    shown = MOST_NAMED if layer.top_k <= MOST_NAMED else 1
+    more = "…" if layer.top_k > shown else ""
     return [
-        " ".join(map(str, experts)) + ("×" if dropped else "")
-        for experts, dropped in zip(layer.experts, layer.dropped, strict=True)
+        " ".join(map(str, experts[:shown])) + more + ("×" if dropped else "")
+        for experts, dropped in zip(layer.experts.tolist(), layer.dropped.tolist(), strict=True)
     ]
 
 
-def _hovers(layer: RouterLayer, index: int, tokens: tuple[str, ...]) -> list[str]:
+def _hatching(layers: tuple[RouterLayer, ...], theme: Theme) -> dict[str, Any]:
+    """Slanting strokes over the cells of dropped tokens, under their ids."""
+    x: list[float | None] = []
+    y: list[float | None] = []
+    for row, layer in enumerate(layers):
+        for token in np.flatnonzero(layer.dropped).tolist():
+            for x0, y0, x1, y1 in _STROKES:
+                x += [token + x0, token + x1, None]
+                y += [row + y0, row + y1, None]
+    return {
+        "type": "scatter",
+        "mode": "lines",
+        "x": x,
+        "y": y,
+        "line": {"color": rgba(theme.hatch, 0.45), "width": 1},
+        "hoverinfo": "skip",
+    }
+
+
+# Of a cell from −½ to ½, in its own units: up to the right, as far as its edges.
+_STROKES = (
+    (-0.44, -0.12, -0.14, -0.42),
+    (-0.44, 0.3, 0.28, -0.42),
+    (-0.28, 0.42, 0.44, -0.3),
+    (0.14, 0.42, 0.44, 0.12),
+)
+
+
+def _hovers(
+    layer: RouterLayer, index: int, sequence: TokenSequence, layers: tuple[RouterLayer, ...]
+) -> list[str]:
+    word, place = score_word(layer), layer_place(layer, layers)
+    head = f"{layer_label(index).lower()} ({place}): "
+    scores = np.take_along_axis(layer.probabilities, layer.experts, axis=1).tolist()
     texts = []
-    for token, experts in enumerate(layer.experts):
+    for token, experts in enumerate(layer.experts.tolist()):
         chosen = ", ".join(
-            f"expert {expert} p {probability(layer.probabilities[token, expert])}"
-            for expert in experts
+            f"expert {expert} {word} {probability(score)}"
+            for expert, score in zip(experts, scores[token], strict=True)
         )
-        end = f"<br>dropped: over capacity {layer.capacity}" if layer.dropped[token] else ""
-        texts.append(
-            f"token {token} «{token_label(tokens[token])}»<br>"
-            f"{layer_label(index).lower()}: {chosen}{end}"
-        )
+        end = f"<br>{dropped_text(layer)}" if layer.dropped[token] else ""
+        generated = ", generated" if sequence.generated[token] else ""
+        name = token_label(sequence.tokens[token])
+        line = "<br>" if len(experts) > MOST_NAMED else ""
+        texts.append(f"token {token} «{name}»{generated}<br>{head}{line}{chosen}{end}")
     return texts
 
 
@@ -166,5 +238,32 @@ def _outline(selection: Selection | None, theme: Theme) -> list[dict[str, Any]]:
             "y0": selection.layer - 0.5,
             "y1": selection.layer + 0.5,
             "line": {"color": theme.accent, "width": 2},
+        }
+    ]
+
+
+def _start_of_generated(sequence: TokenSequence, theme: Theme) -> list[dict[str, Any]]:
+    """A rule between the last token that was given and the first that the model made."""
+    if not sequence.generated.any() or sequence.generated[0]:
+        return []
+    x = int(np.argmax(sequence.generated)) - 0.5
+    line = {"color": theme.text, "width": 1}
+    place = {"yref": "paper", "y0": 0, "y1": 1, "layer": "above"}
+    return [{"type": "line", "x0": x, "x1": x, **place, "line": line}]
+
+
+def _generated_note(sequence: TokenSequence, theme: Theme) -> list[dict[str, Any]]:
+    if not sequence.generated.any():
+        return []
+    return [
+        {
+            "x": int(np.argmax(sequence.generated)) - 0.5,
+            "yref": "paper",
+            "y": 0,
+            "xanchor": "left",
+            "yanchor": "top",
+            "showarrow": False,
+            "text": "<i>+ generated</i>",
+            "font": {"size": 11, "color": theme.muted},
         }
     ]

@@ -6,11 +6,21 @@ from typing import Any
 
 import numpy as np
 
-from app.figures.labels import layer_label
+from app.figures.labels import layer_label, layer_place, layer_ticks
 from app.figures.selection import Selection
-from app.figures.theme import LIGHT, Theme, base_layout, cell_axis, cell_texts, ink, mix
+from app.figures.theme import (
+    LIGHT,
+    Theme,
+    axis_title,
+    base_layout,
+    cell_axis,
+    cell_texts,
+    ink,
+    mix,
+    thinned,
+)
 from app.routing.metrics import expert_load
-from app.routing.trace import RoutingTrace, Stack
+from app.routing.trace import RouterLayer, RoutingTrace, Stack
 
 _ROW_HEIGHT = 32
 _PRINTED_EXPERTS = 16
@@ -33,6 +43,10 @@ def load_figure(
     loads = [expert_load(layer.experts, layer.num_experts) for layer in layers]
     rows = [np.pad(load, (0, experts - len(load)), constant_values=np.nan) for load in loads]
     uniform = 1 / experts
+    ticks = layer_ticks(layers)
+    places = [
+        f"{layer_label(index)} ({layer_place(layer, layers)})" for index, layer in enumerate(layers)
+    ]
     top = min(1.0, 4 * uniform)
     return {
         "data": [
@@ -46,12 +60,14 @@ def load_figure(
                 "ygap": 1,
                 "hovertext": [
                     [
-                        f"{layer_label(index)}, expert {expert}: "
-                        f"{np.sum(layer.experts == expert)} of {layer.experts.size} "
-                        f"assignments ({load:.1%})"
-                        for expert, load in enumerate(loads[index])
+                        f"{place}, expert {expert}: {round(load * layer.experts.size)} of "
+                        f"{layer.experts.size} assignments ({load:.1%})"
+                        + (f"<br>{lost} of them dropped" if lost else "")
+                        for expert, (load, lost) in enumerate(
+                            zip(loads[index].tolist(), _lost(layer), strict=True)
+                        )
                     ]
-                    for index, layer in enumerate(layers)
+                    for index, (layer, place) in enumerate(zip(layers, places, strict=True))
                 ],
                 "hovertemplate": "%{hovertext}<extra></extra>",
                 "colorbar": {
@@ -71,15 +87,22 @@ def load_figure(
         "layout": {
             **base_layout(theme),
             "height": 40 + _ROW_HEIGHT * len(layers),
-            "margin": {"l": 64, "r": 8, "t": 4, "b": 36},
+            "margin": {"l": max(64, 16 + 7 * max(map(len, ticks))), "r": 8, "t": 4, "b": 36},
             "xaxis": {
-                **cell_axis([str(e) for e in range(experts)]),
-                "title": {"text": "expert", "standoff": 4},
+                **cell_axis([str(e) for e in range(experts)], every=thinned(experts, 16)),
+                "title": axis_title("expert", 4),
             },
-            "yaxis": cell_axis([layer_label(i) for i in range(len(layers))], reverse=True),
+            "yaxis": cell_axis(ticks, reverse=True),
             "shapes": _frames(len(layers), experts, selection, theme),
         },
     }
+
+
+def _lost(layer: RouterLayer) -> list[int]:
+    """How many tokens each expert dropped."""
+    lost = layer.experts[layer.dropped].ravel()
+    counts: list[int] = np.bincount(lost, minlength=layer.num_experts).tolist()
+    return counts
 
 
 def _shares(loads: list[np.ndarray], top: float, theme: Theme) -> dict[str, Any]:

@@ -17,29 +17,33 @@ class Selection:
     """A token (with or without a layer), or an expert of a layer, or a flow into one.
 
     `layer` and `expert` count from 0. `source` is the expert of the layer before, for a
-    flow between two layers.
+    flow between two layers. `stack` is the stack it was made in, where that was told.
     """
 
     token: int | None = None
     layer: int | None = None
     expert: int | None = None
     source: int | None = None
+    stack: str | None = None
 
-    def to_json(self) -> dict[str, int]:
+    def to_json(self) -> dict[str, int | str]:
         return {name: value for name, value in asdict(self).items() if value is not None}
 
     @classmethod
     def from_json(
         cls, data: Mapping[str, Any] | None, layers: tuple[RouterLayer, ...]
     ) -> Selection | None:
-        """None unless it names something that these layers have."""
+        """None unless it names something that these layers have, in their stack if it names one."""
         if not data:
+            return None
+        stack = data.get("stack")
+        if stack is not None and stack != layers[0].stack:
             return None
         names = ("token", "layer", "expert", "source")
         values = {name: data.get(name) for name in names}
         if any(value is not None and not isinstance(value, int) for value in values.values()):
             return None
-        selection = cls(**values)
+        selection = cls(**values, stack=stack)
         return selection if selection._exists(layers) else None
 
     def _exists(self, layers: tuple[RouterLayer, ...]) -> bool:

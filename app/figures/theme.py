@@ -39,7 +39,11 @@ _EXPERTS_DARK = (
 
 @dataclass(frozen=True)
 class Theme:
-    """Colours as hex strings: ground, text, quiet text, rules, what is not selected."""
+    """Colours as hex strings: ground, text, quiet text, rules, what is not selected.
+
+    `load` is the hue of load and of measures, `second` that of a second series beside it,
+    `hatch` the strokes over what was dropped.
+    """
 
     name: ThemeName
     ground: str
@@ -49,6 +53,8 @@ class Theme:
     faded: str
     accent: str
     load: str
+    second: str
+    hatch: str
     experts: tuple[str, ...]
     other_expert: str
 
@@ -62,6 +68,8 @@ LIGHT = Theme(
     faded="#9aa3ad",
     accent="#1b1f24",
     load="#08519c",
+    second="#b35806",
+    hatch="#1b1f24",
     experts=_EXPERTS_LIGHT,
     other_expert="#8b949e",
 )
@@ -74,6 +82,8 @@ DARK = Theme(
     faded="#5b6570",
     accent="#e6e9ed",
     load="#6fb7f5",
+    second="#f5a34a",
+    hatch="#e6e9ed",
     experts=_EXPERTS_DARK,
     other_expert="#737d88",
 )
@@ -125,18 +135,31 @@ def ink(color: str) -> str:
     return "#000000" if luminance > 0.179 else "#ffffff"
 
 
-def cell_axis(labels: Sequence[str], reverse: bool = False) -> dict[str, Any]:
-    """An axis of a heatmap: one label a cell, no lines; `reverse` counts downwards."""
+def cell_axis(labels: Sequence[str], reverse: bool = False, every: int = 1) -> dict[str, Any]:
+    """An axis of a heatmap: a label each `every` cells, no lines; `reverse` counts downwards."""
     ends = [-0.5, len(labels) - 0.5]
     return {
-        "tickvals": list(range(len(labels))),
-        "ticktext": list(labels),
+        "tickvals": list(range(0, len(labels), every)),
+        "ticktext": list(labels[::every]),
         "ticks": "",
         "range": ends[::-1] if reverse else ends,
         "showgrid": False,
         "zeroline": False,
         "fixedrange": True,
     }
+
+
+def axis_title(text: str, standoff: int) -> dict[str, Any]:
+    """The title of an axis, in the size of its labels."""
+    return {"text": text, "standoff": standoff, "font": {"size": 12}}
+
+
+def thinned(count: int, most: int) -> int:
+    """Every how many of `count` labels leaves at most `most`: 1, 2, 4, 8 …"""
+    every = 1
+    while count > most * every:
+        every *= 2
+    return every
 
 
 def cell_texts(texts: Sequence[Sequence[str]], inks: Sequence[Sequence[str]]) -> dict[str, Any]:

@@ -9,8 +9,8 @@ import dash
 from dash import Dash, set_props
 
 from app.analysis import Analyst
-from app.components import diagrams, entry, ids, shell
-from app.pages import live, not_found, run, runs
+from app.components import controls, diagrams, entry, ids, settled, shell
+from app.pages import live, metrics, not_found, run, runs
 
 log = logging.getLogger(__name__)
 ASSETS = Path(__file__).parents[2] / "assets"
@@ -33,6 +33,7 @@ def create_app(analyst: Analyst) -> Dash:
     pages = (
         ("live", "/", "", "MoEScope", live.layout(analyst)),
         ("runs", "/runs", "", "Runs · MoEScope", runs.layout(analyst)),
+        ("metrics", "/metrics", "", "Metrics · MoEScope", metrics.layout),
         ("run", "", "/runs/<run_id>", "Run · MoEScope", run.layout(analyst)),
     )
     for name, path, template, title, layout in pages:
@@ -41,8 +42,9 @@ def create_app(analyst: Analyst) -> Dash:
         )
     dash.register_page("not_found_404", layout=not_found.layout)
     app.layout = shell.shell()
-    diagrams.register(app, analyst)
-    entry.register(app, analyst)
+    for part in (controls, diagrams, settled, entry):
+        part.register(app, analyst)
+    metrics.register(app)
     return app
 
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from typing import Any
 
 from dash import html
 
 from app.analysis import Analyst
 from app.components import ids
 from app.components.attributes import attributes
+from app.components.controls import Choices, controls
 from app.components.diagrams import diagrams
 from app.components.entry import entry
+from app.components.settled import settled_panels
 
 EXAMPLES = (
     ("a proverb", "A bird in the hand is worth two in the bush."),
@@ -22,16 +26,21 @@ EXAMPLES = (
 
 
 def layout(analyst: Analyst) -> Callable[..., html.Div]:
-    """The page's layout; `?text=` and `?model=` in the address open a text."""
+    """The page's layout; the address opens a text, a model, what the controls say and what
+    is selected."""
 
-    def page(text: str | None = None, model: str | None = None, **_query: str) -> html.Div:
+    def page(
+        text: str | None = None, model: str | None = None, pin: str = "", **query: str
+    ) -> html.Div:
         registry = analyst.registry
         chosen = model if model in registry.specs else registry.default
         start = text or EXAMPLES[0][1]
+        choices = Choices.of_query(query)
         return html.Div(
             [
                 html.H1("Live routing", className="visually-hidden"),
-                entry(start, list(registry.specs), chosen, kept=not text),
+                entry(start, list(registry.specs), chosen, choices, kept=not text),
+                controls(choices, analyst.max_tokens),
                 html.Div(
                     [
                         html.Span("try:", className="quiet"),
@@ -43,8 +52,18 @@ def layout(analyst: Analyst) -> Callable[..., html.Div]:
                     id=ids.EXAMPLES,
                     className="examples",
                 ),
-                *diagrams(None, None),
+                *diagrams(None, None, _pinned(pin)),
+                *settled_panels(),
             ]
         )
 
     return page
+
+
+def _pinned(text: str) -> Any:
+    """A selection from the address; what can't be read selects nothing."""
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None

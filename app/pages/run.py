@@ -7,9 +7,11 @@ from collections.abc import Callable
 from dash import html
 
 from app.analysis import Analyst
+from app.components.controls import Choices, controls
 from app.components.diagrams import diagrams
 from app.components.entry import entry
 from app.components.message import message, sentence
+from app.components.settled import settled_panels
 from app.recording.base import RecordedRun, RecordingError, RunNotFoundError
 
 
@@ -31,17 +33,25 @@ def layout(analyst: Analyst) -> Callable[..., html.Div]:
 def _recorded(run: RecordedRun, run_id: str) -> html.Div:
     trace, summary = run.trace, run.summary
     libraries = trace.provenance.get("libraries", {})
-    recorded = {
-        "id": run_id,
-        "run_id": summary.run_id,
+    choices = Choices.of_trace(trace)
+    request = {
+        "run": run_id,
         "text": trace.text,
         "model": trace.model.id,
+        "view": choices.view,
+        "settings": {},
+    }
+    recorded = {
+        **request,
+        "id": run_id,
+        "run_id": summary.run_id,
         "status": summary.status,
     }
     return html.Div(
         [
             html.H1("Recorded run", className="visually-hidden"),
-            entry(trace.text, [trace.model.id], trace.model.id, fixed=True),
+            entry(trace.text, [trace.model.id], trace.model.id, choices, fixed=True),
+            controls(choices, len(trace.text), fixed=True),
             html.P(
                 [
                     html.Time(
@@ -54,6 +64,7 @@ def _recorded(run: RecordedRun, run_id: str) -> html.Div:
                 ],
                 className="quiet provenance",
             ),
-            *diagrams({"run": run_id, "text": trace.text, "model": trace.model.id}, recorded),
+            *diagrams(request, recorded),
+            *settled_panels(),
         ]
     )

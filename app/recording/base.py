@@ -64,16 +64,14 @@ class Artifact:
 
 @dataclass(frozen=True)
 class Entry:
-    """What an analysis leaves behind: the trace, its measures per layer, its files.
+    """What an analysis leaves behind: the trace, and the figures beside it.
 
-    `metrics` maps a router layer's name to its measures, `figures` gives Plotly figures as
-    plain dicts by name when they are written, `key` is equal for analyses that must come
-    out the same.
+    `figures` gives Plotly figures as plain dicts by name when they are written, `key` is
+    equal for analyses that must come out the same. Measures follow from the trace.
     """
 
     trace: RoutingTrace
     key: str
-    metrics: Mapping[str, Mapping[str, float]]
     figures: Callable[[], Mapping[str, Mapping[str, Any]]]
 
 

@@ -13,6 +13,9 @@ import plotly.io
 from app import __version__
 from app.recording.base import Artifact, Entry
 from app.recording.export import routing_csv
+from app.recording.measures import Measures
+from app.recording.report import report
+from app.routing.metrics import Paths
 from app.routing.trace import RoutingTrace
 
 TRACE_FILE = "trace.npz"
@@ -21,6 +24,8 @@ TAG_KEY = "moescope.key"
 TAG_MODEL = "moescope.model"
 TAG_TEXT = "moescope.text"
 TAG_TOKENS = "moescope.tokens"
+TAG_MODE = "moescope.mode"
+TAG_STACKS = "moescope.stacks"
 
 _MOST_TEXT = 250
 
@@ -50,43 +55,57 @@ def tags(entry: Entry, analysis_id: str, run_id: str) -> dict[str, str]:
         TAG_MODEL: entry.trace.model.id,
         TAG_TEXT: text_beginning(entry.trace.text),
         TAG_TOKENS: str(token_count(entry.trace)),
+        TAG_MODE: str(entry.trace.provenance.get("mode", "")),
+        TAG_STACKS: ",".join(entry.trace.stacks),
         "moescope.link": f"/runs/{run_id}",
         "moescope.version": __version__,
     }
 
 
 def params(trace: RoutingTrace) -> dict[str, str]:
-    """Everything that decided the result. Nested provenance is joined by dots."""
+    """Everything that decided the result. Nested provenance is joined by dots.
+
+    Texts stand for themselves by their hash and length: a parameter can't hold a long one.
+    """
     values: dict[str, Any] = {
         "model": trace.model.id,
         "model_revision": trace.model.revision,
         "architecture": trace.model.architecture,
-        "text_sha256": hashlib.sha256(trace.text.encode()).hexdigest(),
-        "characters": len(trace.text),
+        **_about_text("text", trace.text),
+        **_about_text("target", trace.target),
+        **_about_text("output", trace.output),
         "stacks": ",".join(trace.stacks),
         "router_layers": len(trace.layers),
         "num_experts": _joined(layer.num_experts for layer in trace.layers),
         "top_k": _joined(layer.top_k for layer in trace.layers),
         "expert_capacity": _joined(layer.capacity for layer in trace.layers),
         "score_function": _joined(layer.score_function for layer in trace.layers),
+        "selection": _joined(layer.selection for layer in trace.layers),
         **dict(_flat(trace.provenance)),
     }
+    if trace.output and len(trace.output) <= _MOST_TEXT:
+        values["output"] = text_beginning(trace.output)
     return {name: str(value) for name, value in values.items()}
 
 
-def metrics(entry: Entry) -> list[tuple[str, float, int]]:
+def metrics(trace: RoutingTrace, measures: Measures) -> list[tuple[str, float, int]]:
     """(name, value, step). A layer's step is its place in its stack, so depth is the x axis.
 
     Undefined measures are left out.
     """
-    rows: list[tuple[str, float, int]] = [("tokens", float(token_count(entry.trace)), 0)]
+    rows: list[tuple[str, float, int]] = [("tokens", float(token_count(trace)), 0)]
     every: dict[str, list[float]] = {}
-    for stack in entry.trace.stacks:
-        for step, layer in enumerate(entry.trace.stack_layers(stack)):
-            for name, value in entry.metrics.get(layer.name, {}).items():
+    for stack, sequence in trace.sequences.items():
+        rows.append((f"{stack}/tokens", float(len(sequence)), 0))
+        layers = trace.stack_layers(stack)
+        for step, layer in enumerate(layers):
+            for name, value in measures.layers[layer.name].items():
                 if math.isfinite(value):
                     rows.append((f"{stack}/{name}", float(value), step))
                     every.setdefault(name, []).append(float(value))
+        lost = sum(int(layer.dropped.sum()) for layer in layers)
+        rows.append((f"{stack}/dropped_total", float(lost), 0))
+        rows += [(f"{stack}/{name}", value, 0) for name, value in _of_paths(measures.paths[stack])]
     for name, values in every.items():
         if name == "dropped":
             rows.append(("dropped_total", sum(values), 0))
@@ -95,18 +114,35 @@ def metrics(entry: Entry) -> list[tuple[str, float, int]]:
     return rows
 
 
-def artifacts(entry: Entry) -> Iterator[Artifact]:
-    """The run's files: the CSV, the trace, and each figure as JSON and as a small page.
+def _of_paths(paths: Paths) -> Iterator[tuple[str, float]]:
+    yield "paths_distinct", float(paths.distinct)
+    yield "paths_share_distinct", paths.share_distinct
+    yield "paths_entropy_bits", paths.entropy_bits
+    yield "paths_coverage_top1", float(paths.coverage[0])
+
+
+def artifacts(entry: Entry, measures: Measures) -> Iterator[Artifact]:
+    """The run's files: CSV, trace, measures, and each figure as JSON and as a small page.
 
     The pages are what MLflow's `log_figure` writes, so its own viewer shows them.
     """
     yield Artifact("routing.csv", routing_csv(entry.trace).encode())
     yield Artifact(TRACE_FILE, entry.trace.to_bytes())
+    measured = json.dumps(report(entry.trace, measures), ensure_ascii=False, allow_nan=False)
+    yield Artifact("metrics.json", measured.encode())
     for name, figure in entry.figures().items():
         as_json: str = plotly.io.to_json(figure, validate=False)
         as_html: str = plotly.io.to_html(figure, include_plotlyjs="cdn", validate=False)
         yield Artifact(f"figures/{name}.json", as_json.encode())
         yield Artifact(f"figures/{name}.html", as_html.encode())
+
+
+def _about_text(name: str, text: str | None) -> dict[str, Any]:
+    if text is None:
+        return {}
+    # The text's length was there first, under the shorter name.
+    length = "characters" if name == "text" else f"{name}_characters"
+    return {f"{name}_sha256": hashlib.sha256(text.encode()).hexdigest(), length: len(text)}
 
 
 def _joined(values: Iterator[Any]) -> str:

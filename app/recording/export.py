@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
@@ -11,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.recording.base import Receipt
-from app.routing.metrics import layer_metrics
+from app.recording.measures import measure
+from app.recording.report import layer_json, number, paths_json
 from app.routing.trace import RouterLayer, RoutingTrace, Stack, TokenSequence
 
 CSV_COLUMNS = (
@@ -28,6 +28,8 @@ CSV_COLUMNS = (
     "rank",
     "weight",
     "dropped",
+    "score_function",
+    "generated",
 )
 
 V = TypeVar("V")
@@ -56,7 +58,13 @@ def _rows(layer: RouterLayer, sequence: TokenSequence) -> Iterator[str]:
     )
     chosen = layer.experts.tolist()
     token_ids = sequence.token_ids.tolist()
-    flags = [_FLAGS[dropped] for dropped in layer.dropped.tolist()]
+    score = _field(layer.score_function)
+    ends = [
+        f"{_FLAGS[dropped]},{score},{_FLAGS[generated]}"
+        for dropped, generated in zip(
+            layer.dropped.tolist(), sequence.generated.tolist(), strict=True
+        )
+    ]
     for index, token in enumerate(sequence.tokens):
         selections = ["false,,"] * layer.num_experts
         for rank, expert in enumerate(chosen[index]):
@@ -66,7 +74,7 @@ def _rows(layer: RouterLayer, sequence: TokenSequence) -> Iterator[str]:
             zip(logits[index], probabilities[index], selections, strict=True)
         ):
             yield (
-                f"{name},{index},{expert},{logit},{probability},{about},{selection},{flags[index]}"
+                f"{name},{index},{expert},{logit},{probability},{about},{selection},{ends[index]}"
             )
 
 
@@ -83,14 +91,9 @@ def analysis_json(
     """The analysis as plain JSON values; numbers as in the CSV, undefined ones null.
 
     `receipt` tells where a recorded analysis stands, None one that is not recorded. With
-    two stacks, `tokens`, `token_ids` and `special` map the stack to its list.
+    two stacks, `tokens`, `token_ids`, `special` and `generated` map the stack to its list.
     """
     kept = receipt is not None and receipt.status != "failed"
-    tokens = {stack: len(sequence) for stack, sequence in trace.sequences.items()}
-    metrics: dict[str, Any] = {
-        layer.name: {name: _finite(value) for name, value in layer_metrics(layer).items()}
-        for layer in trace.layers
-    }
     return {
         "run_id": (receipt.run_id or receipt.id) if receipt and kept else None,
         "status": receipt.status if receipt and kept else "not recorded",
@@ -98,25 +101,35 @@ def analysis_json(
         "url": url if kept else None,
         "model": dict(vars(trace.model)),
         "text": trace.text,
+        "mode": trace.provenance.get("mode"),
+        "target": trace.target,
+        "output": trace.output,
+        "generate": trace.provenance.get("generate"),
+        "stopped": bool(trace.provenance.get("stopped")),
         "tokens": _by_stack({s: list(q.tokens) for s, q in trace.sequences.items()}),
         "token_ids": _by_stack({s: q.token_ids.tolist() for s, q in trace.sequences.items()}),
         "special": _by_stack({s: q.special.tolist() for s, q in trace.sequences.items()}),
-        "layers": [
-            {
-                "name": layer.name,
-                "stack": layer.stack,
-                "block": layer.block,
-                "num_experts": layer.num_experts,
-                "top_k": layer.top_k,
-            }
-            for layer in trace.layers
-        ],
+        "generated": _by_stack({s: q.generated.tolist() for s, q in trace.sequences.items()}),
+        "layers": [layer_json(layer) for layer in trace.layers],
         "experts": [layer.experts.tolist() for layer in trace.layers],
         "weights": [_numbers(layer.weights) for layer in trace.layers],
         "probabilities": [_numbers(layer.probabilities) for layer in trace.layers],
         "logits": [_numbers(layer.logits) for layer in trace.layers],
         "dropped": [layer.dropped.tolist() for layer in trace.layers],
-        "metrics": {"tokens": _by_stack(tokens), **metrics},
+        "metrics": _metrics(trace),
+    }
+
+
+def _metrics(trace: RoutingTrace) -> dict[str, Any]:
+    # A router's name is a path with dots, so «tokens» and «paths» are none.
+    found = measure(trace)
+    return {
+        "tokens": _by_stack({s: len(q) for s, q in trace.sequences.items()}),
+        "paths": {stack: paths_json(paths) for stack, paths in found.paths.items()},
+        **{
+            layer: {name: number(value) for name, value in values.items()}
+            for layer, values in found.layers.items()
+        },
     }
 
 
@@ -134,7 +147,3 @@ def _numbers(array: NDArray[np.float32]) -> list[Any]:
     """float32 numbers as Python floats that print as the shortest decimals do."""
     numbers: list[Any] = array.astype(str).astype(np.float64).tolist()
     return numbers
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None

@@ -21,6 +21,7 @@ from app.recording.base import (
     RecordingError,
     RunNotFoundError,
 )
+from app.recording.measures import measure
 from app.settings import Settings
 
 if TYPE_CHECKING:
@@ -162,10 +163,12 @@ class MlflowStore:
         from mlflow.entities import Metric, Param, RunTag
 
         now = int(time.time() * 1000)
+        measures = measure(entry.trace)
         client.log_batch(
             run_id,
             metrics=[
-                Metric(name, value, now, step) for name, value, step in content.metrics(entry)
+                Metric(name, value, now, step)
+                for name, value, step in content.metrics(entry.trace, measures)
             ],
             params=[Param(name, value) for name, value in content.params(entry.trace).items()],
             tags=[
@@ -174,7 +177,7 @@ class MlflowStore:
             ],
         )
         with self._folder() as folder:
-            for artifact in content.artifacts(entry):
+            for artifact in content.artifacts(entry, measures):
                 path = folder / artifact.path
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(artifact.content)

@@ -1,129 +1,131 @@
-"""Runs a model on texts and records what its routers did."""
+"""Runs a model on a task and records what its routers did."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
-from torch import Tensor
 
-from app.routing.errors import InvalidTextError, TextTooLongError, TraceError
-from app.routing.models import LoadedModel
+from app.routing.encoding import decoder_start, encode, encode_target, pad_token
+from app.routing.errors import InvalidTaskError
+from app.routing.generation import generate
+from app.routing.loaded import LoadedModel
+from app.routing.passes import (
+    capacity_of,
+    listening,
+    one_call,
+    padded,
+    run_alone,
+    run_decoder,
+    run_encoder,
+)
 from app.routing.routers.base import RouterOutput, RouterSite
-from app.routing.trace import RouterLayer, RoutingTrace, TokenSequence
+from app.routing.task import Task
+from app.routing.trace import RoutingTrace
+from app.routing.tracing import rows_of, trace_of
 
-# A character makes at most a few tokens and a token at most this many characters, so a text
-# beyond this is over any limit and is refused without being tokenised.
-_MOST_CHARACTERS_PER_TOKEN = 64
-
-
-def check_text(text: str) -> None:
-    """Raises InvalidTextError for a text without content or with half a character."""
-    if not text.strip():
-        raise InvalidTextError("the text is blank")
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        raise InvalidTextError(
-            "the text holds half of a character (a lone surrogate) and cannot be encoded"
-        ) from None
+OnToken = Callable[[RoutingTrace], bool]
 
 
-def encode(loaded: LoadedModel, text: str, max_tokens: int) -> list[int]:
-    """Token ids of a text, special tokens included.
+def capture(
+    loaded: LoadedModel, task: Task | str, max_tokens: int, on_token: OnToken | None = None
+) -> RoutingTrace:
+    """The routing of one task, or of a plain text.
 
-    Raises InvalidTextError, or TextTooLongError beyond `max_tokens`.
+    While a model generates, `on_token` is told the trace so far after each token; giving
+    back True stops there. Raises InvalidTextError, InvalidTaskError, TextTooLongError, or
+    TraceError if the model's routers contradict themselves.
     """
-    check_text(text)
-    if len(text) > max_tokens * _MOST_CHARACTERS_PER_TOKEN:
-        raise TextTooLongError(
-            f"the text has {len(text):,} characters; the limit is {max_tokens} tokens"
-        )
-    ids: list[int] = loaded.tokenizer(text, verbose=False)["input_ids"]
-    if not ids:
-        raise InvalidTextError("the model's tokenizer finds no token in the text")
-    if len(ids) > max_tokens:
-        raise TextTooLongError(f"the text has {len(ids):,} tokens; the limit is {max_tokens}")
-    return ids
+    task = task if isinstance(task, Task) else Task(task)
+    if task.generation is not None:
+        check_task(loaded, task, max_tokens)
+        return generate(loaded, task, task.generation, max_tokens, on_token)
+    return capture_batch(loaded, [task], max_tokens)[0]
 
 
-def capture(loaded: LoadedModel, text: str, max_tokens: int) -> RoutingTrace:
-    """The routing of one text through the encoder's routers.
+def capture_batch(
+    loaded: LoadedModel, tasks: Sequence[Task | str], max_tokens: int
+) -> list[RoutingTrace]:
+    """The routing of each task, run together as one padded batch.
 
-    Raises InvalidTextError, TextTooLongError, or TraceError if the model's routers
-    contradict themselves.
+    All must ask for the same: with a target or without, at one capacity, no generation. A
+    trace does not depend on its batch; a model for which it would runs one by one. Raises
+    what `capture` raises if any of the tasks cannot be analysed.
     """
-    return capture_batch(loaded, [text], max_tokens)[0]
-
-
-def capture_batch(loaded: LoadedModel, texts: Sequence[str], max_tokens: int) -> list[RoutingTrace]:
-    """The routing of each text, run together as one padded batch.
-
-    Padding stands right of the tokens: it is masked in attention, comes after them in
-    every expert's queue, and is cut off here, so a trace does not depend on its batch.
-    Raises what `capture` raises if any of the texts cannot be analysed.
-    """
-    if not texts:
+    asked = [task if isinstance(task, Task) else Task(task) for task in tasks]
+    if not asked:
         return []
-    sequences = [encode(loaded, text, max_tokens) for text in texts]
-    longest = max(map(len, sequences))
-    pad = loaded.tokenizer.pad_token_id or 0
-    ids = torch.tensor([seq + [pad] * (longest - len(seq)) for seq in sequences])
-    lengths = torch.tensor([len(seq) for seq in sequences])
-    mask = (torch.arange(longest)[None, :] < lengths[:, None]).long()
-
-    sites = [site for site in loaded.reader.sites if site.stack == "encoder"]
-    outputs = _run_encoder(loaded, sites, ids, mask)
+    for task in asked:
+        check_task(loaded, task, max_tokens)
+    kinds = {(task.target is None, task.generation, task.capacity) for task in asked}
+    if len(kinds) != 1 or asked[0].generation is not None:
+        raise InvalidTaskError("a batch takes tasks that ask for the same, without generation")
+    if len(asked) > 1 and not loaded.batches:
+        return [capture(loaded, task, max_tokens) for task in asked]
+    texts = [encode(loaded, task.text, max_tokens) for task in asked]
+    targets = [
+        [decoder_start(loaded), *encode_target(loaded, task.target, max_tokens)]
+        for task in asked
+        if task.target is not None
+    ]
+    sites = loaded.sites if targets else loaded.first_stack
+    with loaded.lock, torch.inference_mode(), capacity_of(sites, asked[0].capacity):
+        outputs = run_ids(loaded, texts, targets)
+    rows = len(asked)
     return [
-        RoutingTrace(
-            text=text,
-            model=loaded.identity,
-            sequences={"encoder": _tokens(loaded, seq)},
-            layers=tuple(
-                _layer(site, output, row, len(seq))
+        trace_of(
+            loaded,
+            task,
+            max_tokens,
+            texts[row],
+            targets[row] if targets else None,
+            [
+                rows_of(output, row, rows, len(_sequence(loaded, site, texts, targets)[row]))
                 for site, output in zip(sites, outputs, strict=True)
-            ),
-            provenance={**loaded.provenance, "mode": "encoder", "max_tokens": max_tokens},
+            ],
         )
-        for row, (text, seq) in enumerate(zip(texts, sequences, strict=True))
+        for row, task in enumerate(asked)
     ]
 
 
-def _run_encoder(
-    loaded: LoadedModel, sites: Sequence[RouterSite], ids: Tensor, mask: Tensor
+def check_task(loaded: LoadedModel, task: Task, max_tokens: int) -> None:
+    """Raises InvalidTextError or InvalidTaskError for what this model can't do."""
+    task.check(max_tokens)
+    if task.target is not None and not loaded.encoder_decoder:
+        raise InvalidTaskError(
+            "a target text needs a model with encoder and decoder; "
+            "give this one prompt and continuation as one text"
+        )
+    if task.generation is not None and not loaded.generates:
+        raise InvalidTaskError(f"{loaded.identity.id} does not generate")
+    if task.capacity is not None and loaded.capacity is None:
+        raise InvalidTaskError(f"the experts of {loaded.identity.id} have no fixed capacity")
+
+
+def _sequence(
+    loaded: LoadedModel, site: RouterSite, texts: list[list[int]], targets: list[list[int]]
+) -> list[list[int]]:
+    return targets if loaded.encoder_decoder and site.stack == "decoder" else texts
+
+
+def run_ids(
+    loaded: LoadedModel, texts: list[list[int]], targets: list[list[int]]
 ) -> list[RouterOutput]:
-    recorded: list[list[RouterOutput]] = [[] for _ in sites]
-    with loaded.lock, torch.inference_mode(), ExitStack() as hooks:
-        for site, calls in zip(sites, recorded, strict=True):
-            for handle in loaded.reader.attach(site, calls.append):
-                hooks.callback(handle.remove)
-        loaded.model.get_encoder()(input_ids=ids, attention_mask=mask)
-    for site, calls in zip(sites, recorded, strict=True):
-        if len(calls) != 1:
-            raise TraceError(f"{site.name} fired {len(calls)} times in one pass")
-    return [calls[0] for calls in recorded]
+    """One pass over token ids, padded together; the caller holds the lock.
 
-
-def _tokens(loaded: LoadedModel, ids: list[int]) -> TokenSequence:
-    special = set(loaded.tokenizer.all_special_ids)
-    return TokenSequence(
-        tokens=tuple(loaded.tokenizer.convert_ids_to_tokens(ids)),
-        token_ids=ids,  # type: ignore[arg-type]
-        special=[token in special for token in ids],  # type: ignore[arg-type]
-    )
-
-
-def _layer(site: RouterSite, output: RouterOutput, row: int, length: int) -> RouterLayer:
-    return RouterLayer(
-        name=site.name,
-        stack=site.stack,
-        block=site.block,
-        logits=output.logits[row, :length].numpy(),
-        probabilities=output.probabilities[row, :length].numpy(),
-        experts=output.experts[row, :length].numpy(),
-        weights=output.weights[row, :length].numpy(),
-        dropped=output.dropped[row, :length].numpy(),
-        score_function=site.score_function,
-        capacity=site.capacity,
-    )
+    With an encoder and a decoder, the decoder runs only over given `targets`, which begin
+    with its start token. Gives an output of each router that ran, padding included.
+    """
+    model: Any = loaded.model
+    sites = loaded.sites if targets else loaded.first_stack
+    pad = pad_token(loaded)
+    ids, mask = padded(texts, pad)
+    with listening(sites) as calls:
+        if not loaded.encoder_decoder:
+            run_alone(model, ids, mask)
+        else:
+            encoded = run_encoder(model, ids, mask)
+            if targets:
+                run_decoder(model, encoded, mask, *padded(targets, pad))
+    return one_call(sites, calls)

@@ -27,5 +27,9 @@ class ModelLoadError(RoutingError):
     """The model could not be loaded, or its routers could not be read."""
 
 
+class InvalidTaskError(RoutingError):
+    """What is asked for does not go with the model, or a setting is out of range."""
+
+
 class TraceError(RoutingError):
     """Arrays that contradict each other: no trace is made of them."""

@@ -20,39 +20,31 @@ from tqdm.auto import tqdm
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
+    AutoModelForImageTextToText,
     AutoModelForSeq2SeqLM,
+    AutoModelForTokenClassification,
     AutoTokenizer,
+    PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
 
+from app.routing.checks import examine
 from app.routing.errors import ModelLoadError, ModelNotReadyError, UnknownModelError
-from app.routing.routers import check_family, reader_for
-from app.routing.routers.base import RouterReader
+from app.routing.loaded import LoadedModel
+from app.routing.routers.discovery import find_routers
 from app.routing.trace import ModelIdentity
 from app.settings import ModelSpec
 
 log = logging.getLogger(__name__)
 # Progress is told by LoadStatus; the library's own bars would fill the log.
-transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+transformers.utils.logging.disable_progress_bar()
 
 State = Literal["unloaded", "loading", "ready", "failed"]
 _HUB_FILES = ["*.json", "*.safetensors", "*.model", "*.txt"]
 # So long a failed model answers with its reason before asking for it tries again.
 _RETRY_AFTER_SECONDS = 20.0
 _LIBRARIES = ("torch", "transformers", "tokenizers", "numpy")
-
-
-@dataclass(frozen=True, eq=False)
-class LoadedModel:
-    """A model ready to be traced. `lock` serialises inference over all models."""
-
-    identity: ModelIdentity
-    model: PreTrainedModel
-    tokenizer: PreTrainedTokenizerBase
-    reader: RouterReader
-    provenance: Mapping[str, Any]
-    lock: threading.Lock
 
 
 @dataclass
@@ -176,27 +168,27 @@ def load_model(
     size = sum(path.stat().st_size for path in weights)
     progress(0, size)
     config = AutoConfig.from_pretrained(folder)
-    check_family(config.model_type)
+    kind = model_class(config)
+    _check_routers(kind, config)
     # Typed Any: with output_loading_info the library returns a pair, which its types don't say.
-    auto: Any = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
-    model, report = auto.from_pretrained(folder, dtype=dtype, output_loading_info=True)
+    loader: Any = kind
+    model, report = loader.from_pretrained(folder, dtype=dtype, output_loading_info=True)
     if report["missing_keys"]:
         missing = sorted(report["missing_keys"])
         raise ModelLoadError(f"the checkpoint lacks {len(missing)} weights, first {missing[0]}")
     model.eval()
     tokenizer = AutoTokenizer.from_pretrained(folder)
     _check_tokenizer(folder, tokenizer, model)
-    progress(size, size)
-    return LoadedModel(
+    loaded = LoadedModel(
         identity=ModelIdentity(
             id=spec.id,
             # The configuration counts too: it holds the capacity.
             revision=_digest([folder / "config.json", *weights]) if spec.local else folder.name,
-            architecture=type(model).__name__,
+            architecture=kind.__name__,
         ),
         model=model,
         tokenizer=tokenizer,
-        reader=reader_for(model),
+        sites=(),
         provenance={
             "libraries": {name: importlib.metadata.version(name) for name in _LIBRARIES},
             "dtype": str(dtype).removeprefix("torch."),
@@ -204,7 +196,49 @@ def load_model(
             "tokenizer": tokenizer_hash(tokenizer),
         },
         lock=lock,
+        end_tokens=_end_tokens(model),
     )
+    examined = examine(loaded, find_routers(model))
+    progress(size, size)
+    return examined
+
+
+def model_class(config: PreTrainedConfig) -> type[PreTrainedModel]:
+    """The library's class for a checkpoint: the one it was saved from, else by its kind.
+
+    Raises ModelLoadError if there is none that reads text.
+    """
+    for name in config.architectures or []:
+        found = getattr(transformers, name, None)
+        if isinstance(found, type) and issubclass(found, PreTrainedModel):
+            return found
+    text_first = [
+        AutoModelForCausalLM,
+        AutoModelForImageTextToText,
+        AutoModelForTokenClassification,
+    ]
+    for auto in [AutoModelForSeq2SeqLM, *text_first] if config.is_encoder_decoder else text_first:
+        mapping: Any = auto._model_mapping
+        if type(config) in mapping:
+            kind: type[PreTrainedModel] = mapping[type(config)]
+            return kind
+    raise ModelLoadError(f"the library has no text model of the type {config.model_type}")
+
+
+def _check_routers(kind: type[PreTrainedModel], config: PreTrainedConfig) -> None:
+    """Refuses a model without readable routers before its weights are read."""
+    with torch.device("meta"):
+        skeleton = kind(config)
+    find_routers(skeleton)
+
+
+def _end_tokens(model: PreTrainedModel) -> frozenset[int]:
+    configured: Any = None
+    for holder in (getattr(model, "generation_config", None), model.config):
+        if configured is None:
+            configured = getattr(holder, "eos_token_id", None)
+    listed = configured if isinstance(configured, list) else [configured]
+    return frozenset(int(token) for token in listed if token is not None)
 
 
 def tokenizer_hash(tokenizer: PreTrainedTokenizerBase) -> str:

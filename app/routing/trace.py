@@ -14,13 +14,16 @@ from numpy.typing import NDArray
 
 from app.routing.errors import TraceError
 
-FORMAT = 1
+FORMAT = 2
 Stack = Literal["encoder", "decoder"]
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
 _ARRAYS = ("logits", "probabilities", "experts", "weights", "dropped")
+# Score functions whose values over all experts sum to 1.
+_DISTRIBUTIONS = ("softmax", "softmax of the top-k", "sparsemixer")
+_UNBOUNDED = ("sqrt-softplus",)
 
 
 def _frozen(array: Any, dtype: type) -> NDArray[Any]:
@@ -43,20 +46,24 @@ class TokenSequence:
     """The tokens that one stack saw, without padding, special tokens included.
 
     `tokens` are the tokenizer's pieces, `token_ids` int64 [T], `special` bool [T] marks
-    tokens such as `</s>` that stand for no text.
+    tokens such as `</s>` that stand for no text, `generated` bool [T] those that the model
+    itself made (none unless given).
     """
 
     tokens: tuple[str, ...]
     token_ids: Ints
     special: Bools
+    generated: Bools = None  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "tokens", tuple(self.tokens))
         object.__setattr__(self, "token_ids", _frozen(self.token_ids, np.int64))
         object.__setattr__(self, "special", _frozen(self.special, np.bool_))
+        generated = np.zeros(len(self)) if self.generated is None else self.generated
+        object.__setattr__(self, "generated", _frozen(generated, np.bool_))
         if not self.tokens:
             raise TraceError("a sequence without tokens has no routing")
-        if self.token_ids.shape != (len(self),) or self.special.shape != (len(self),):
+        if any(a.shape != (len(self),) for a in (self.token_ids, self.special, self.generated)):
             raise TraceError("tokens, their ids and their marks differ in number")
 
     def __len__(self) -> int:
@@ -70,7 +77,8 @@ class RouterLayer:
     `name` is the router's module path. Arrays: `logits`, `probabilities` float32 [T, E];
     `experts` int64 [T, k] in order of rank; `weights` float32 [T, k], the combine weight
     applied (0 for a dropped token); `dropped` bool [T]. `score_function` names what made
-    probabilities of logits; `capacity` is the expert capacity in tokens, None without one.
+    probabilities of logits (those of a sigmoid don't sum to 1), `selection` how experts
+    were chosen by them; `capacity` is the expert capacity in tokens, None without one.
     """
 
     name: str
@@ -82,6 +90,7 @@ class RouterLayer:
     weights: Floats
     dropped: Bools
     score_function: str = "softmax"
+    selection: str = "top-k"
     capacity: int | None = None
 
     def __post_init__(self) -> None:
@@ -128,20 +137,25 @@ class RouterLayer:
             raise TraceError(f"{self.name}: an expert index is out of range")
         if self.top_k > 1 and (np.diff(np.sort(self.experts, axis=1), axis=1) == 0).any():
             raise TraceError(f"{self.name}: a token chose one expert twice")
-        if self.probabilities.min() < 0 or self.probabilities.max() > 1 + 1e-3:
-            raise TraceError(f"{self.name}: probabilities leave [0, 1]")
-        if self.score_function == "softmax":
-            sums = self.probabilities.sum(axis=1, dtype=np.float64)
-            if np.abs(sums - 1).max() > 1e-3:
-                raise TraceError(f"{self.name}: probabilities do not sum to 1")
-            chosen = np.take_along_axis(self.probabilities, self.experts, axis=1).min(axis=1)
-            rank = (self.probabilities > chosen[:, None] + 1e-2).sum(axis=1)
-            if (rank >= self.top_k).any():
-                raise TraceError(f"{self.name}: a chosen expert is not among the most probable")
+        self._check_scores()
         if self.dropped.any() and self.capacity is None:
             raise TraceError(f"{self.name}: dropped tokens without a capacity")
         if (self.weights[self.dropped] != 0).any():
             raise TraceError(f"{self.name}: a dropped token has a weight")
+
+    def _check_scores(self) -> None:
+        highest = np.inf if self.score_function in _UNBOUNDED else 1 + 1e-3
+        if self.probabilities.min() < 0 or self.probabilities.max() > highest:
+            raise TraceError(f"{self.name}: probabilities leave [0, 1]")
+        if self.score_function in _DISTRIBUTIONS:
+            sums = self.probabilities.sum(axis=1, dtype=np.float64)
+            if np.abs(sums - 1).max() > 1e-3:
+                raise TraceError(f"{self.name}: probabilities do not sum to 1")
+        if self.selection == "top-k":
+            chosen = np.take_along_axis(self.probabilities, self.experts, axis=1).min(axis=1)
+            rank = (self.probabilities > chosen[:, None] + 1e-2).sum(axis=1)
+            if (rank >= self.top_k).any():
+                raise TraceError(f"{self.name}: a chosen expert is not among the most probable")
 
 
 @dataclass(frozen=True)
@@ -159,6 +173,7 @@ class RoutingTrace:
 
     `sequences` maps each stack to its tokens, `layers` stand in order of depth, encoder
     first. `provenance` holds plain JSON values: library versions, dtype, mode, settings.
+    `target` is the text that the decoder was forced to, `output` the one it generated.
     Raises TraceError if the parts contradict each other.
     """
 
@@ -167,10 +182,14 @@ class RoutingTrace:
     sequences: Mapping[Stack, TokenSequence]
     layers: tuple[RouterLayer, ...]
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    target: str | None = None
+    output: str | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "layers", tuple(self.layers))
-        object.__setattr__(self, "sequences", MappingProxyType(dict(self.sequences)))
+        # Encoder first, in whatever order they came (a file's header is sorted).
+        ordered = dict(sorted(self.sequences.items(), key=lambda item: item[0] != "encoder"))
+        object.__setattr__(self, "sequences", MappingProxyType(ordered))
         object.__setattr__(self, "provenance", _plain(self.provenance))
         if not self.layers:
             raise TraceError("no router fired: there is nothing to show")
@@ -203,6 +222,8 @@ class RoutingTrace:
         header = {
             "format": FORMAT,
             "text": self.text,
+            "target": self.target,
+            "output": self.output,
             "model": vars(self.model),
             "provenance": self.provenance,
             "sequences": {stack: list(seq.tokens) for stack, seq in self.sequences.items()},
@@ -220,6 +241,7 @@ class RoutingTrace:
         for stack, seq in self.sequences.items():
             arrays[f"{stack}.token_ids"] = seq.token_ids
             arrays[f"{stack}.special"] = seq.special
+            arrays[f"{stack}.generated"] = seq.generated
         for index, layer in enumerate(self.layers):
             for name in _ARRAYS:
                 arrays[f"{index}.{name}"] = getattr(layer, name)
@@ -240,7 +262,11 @@ class RoutingTrace:
                     model=ModelIdentity(**header["model"]),
                     sequences={
                         stack: TokenSequence(
-                            tuple(tokens), file[f"{stack}.token_ids"], file[f"{stack}.special"]
+                            tuple(tokens),
+                            file[f"{stack}.token_ids"],
+                            file[f"{stack}.special"],
+                            # Format 1 knew no generated tokens.
+                            file.get(f"{stack}.generated"),
                         )
                         for stack, tokens in header["sequences"].items()
                     },
@@ -249,6 +275,8 @@ class RoutingTrace:
                         for index, plain in enumerate(header["layers"])
                     ),
                     provenance=header["provenance"],
+                    target=header.get("target"),
+                    output=header.get("output"),
                 )
         except TraceError:
             raise

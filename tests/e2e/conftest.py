@@ -19,7 +19,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 from tests.browser import ARGUMENTS, chromium
 from tests.integration.helpers import ROOT, free_port, is_ready
 
-FIGURES = ("flow-figure", "heatmap-figure", "token-grid", "measures-figure")
+FIGURES = ("flow-figure", "heatmap-figure", "token-grid")
 
 
 class Server:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from app.routing.capture import capture, capture_batch
 from app.routing.errors import InvalidTextError, TextTooLongError
-from app.routing.models import LoadedModel
+from app.routing.loaded import LoadedModel
 from app.routing.trace import RouterLayer, RoutingTrace
 
 LIMIT = 512

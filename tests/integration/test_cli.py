@@ -45,8 +45,9 @@ def test_analyze_prints_the_table_then_run_and_link(
     result = command(*arguments, settings={"MOESCOPE_DATA_DIR": folder})
     assert result.returncode == 0, result.stderr
     assert result.stderr == ""
-    *table, model, run, link = result.stdout.splitlines()
+    *table, mode, model, run, link = result.stdout.splitlines()
     body = json.loads(json_file.read_text(encoding="utf-8"))
+    assert mode == "mode encoder"
     assert model == f"model switch-mini-8 {body['model']['revision']}"
     assert run == f"run {body['run_id']}"
     assert link == body["url"] == f"http://127.0.0.1:8050/runs/{body['run_id']}"
@@ -80,6 +81,71 @@ def test_no_record_leaves_nothing_and_drops_are_marked(
     assert "×" in result.stdout
     assert result.stdout.splitlines()[-1].startswith("model tiny ")
     assert [path.name for path in data.iterdir()] == ["moescope.log"]
+
+
+def test_a_generation_is_shown_with_its_text(
+    command: Command, data_folder: Folder, tmp_path: Path
+) -> None:
+    json_file, folder = tmp_path / "a.json", data_folder()
+    text = "The river <extra_id_0> was closed."
+    arguments = ["analyze", text, "--json", str(json_file), "--generate", "6", "--sample"]
+    arguments += ["--temperature", "0.8", "--top-p", "0.9", "--seed", "4", "--capacity", "7"]
+    result = command(*arguments, settings={"MOESCOPE_DATA_DIR": folder})
+    assert result.returncode == 0, result.stderr
+    body = json.loads(json_file.read_text(encoding="utf-8"))
+    assert {layer["capacity"] for layer in body["layers"] if layer["stack"] == "encoder"} == {7}
+    assert body["generate"] == {
+        "max_new_tokens": 6, "do_sample": True, "temperature": 0.8, "top_p": 0.9, "seed": 4,
+    }  # fmt: skip
+    encoder, decoder = result.stdout.split("\n\n")
+    assert len(encoder.splitlines()) == 1 + len(body["tokens"]["encoder"])
+    head, *table = decoder.splitlines()[:-5]
+    assert "decoder token" in head
+    shown = [line.split()[1] for line in table]
+    marks = ["+" if made else "" for made in body["generated"]["decoder"]]
+    assert shown == [m + t for m, t in zip(marks, body["tokens"]["decoder"], strict=True)]
+    assert decoder.splitlines()[-5:-3] == ["mode generated", f"output {body['output']}".rstrip()]
+    # The same again is the same run, as recorded by the API's name for it.
+    again = command(*arguments, settings={"MOESCOPE_DATA_DIR": folder})
+    assert again.stdout == result.stdout
+
+
+def test_a_target_shows_both_stacks(command: Command) -> None:
+    result = command("analyze", "The river <extra_id_0>.", "--target", "a bank", "--no-record")
+    assert result.returncode == 0, result.stderr
+    assert "encoder token" in result.stdout
+    assert "decoder token" in result.stdout
+    assert "+" not in result.stdout
+    assert result.stdout.splitlines()[-2] == "mode teacher-forced"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["--generate", "0"], "max_new_tokens must be from 1 to 512, not 0"),
+        (["--generate", "-5"], "max_new_tokens"),
+        (["--generate", "1" + "0" * 30], "max_new_tokens"),
+        (["--generate", "five"], "--generate"),
+        (["--generate"], "--generate"),
+        (["--generate", "5", "--target", "a"], "not both"),
+        (["--target", " "], "the target text is blank"),
+        (["--target", "word " * 600], "the target text has"),
+        (["--sample"], "--sample needs --generate"),
+        (["--generate", "5", "--top-p", "0.5"], "--top-p needs --sample"),
+        (["--seed", "1"], "--seed needs --sample"),
+        (["--generate", "5", "--sample", "--temperature", "0"], "temperature"),
+        (["--generate", "5", "--sample", "--temperature", "nan"], "temperature"),
+        (["--generate", "5", "--sample", "--top-p", "2"], "top_p"),
+        (["--generate", "5", "--sample", "--seed", "-1"], "seed"),
+        (["--capacity", "0"], "capacity"),
+        (["--capacity", "2.5"], "--capacity"),
+    ],
+    ids=range(17),
+)
+def test_wrong_settings_of_a_task_are_named(
+    command: Command, arguments: list[str], reason: str
+) -> None:
+    assert reason in fails_in_one_line(command("analyze", "ok", *arguments), 2)
 
 
 @pytest.mark.parametrize(

@@ -9,13 +9,14 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from mlflow.tracking import MlflowClient
 
-from app.analysis import Analyst
+from app.analysis import Analyst, analysis_key
 from app.recording.base import (
     Entry,
     InvalidCursorError,
@@ -24,9 +25,14 @@ from app.recording.base import (
     RunNotFoundError,
 )
 from app.recording.content import text_beginning
-from app.recording.export import routing_csv
+from app.recording.export import analysis_json, routing_csv
+from app.recording.measures import measure
 from app.recording.mlflow_recorder import MlflowRecorder
+from app.recording.report import report
+from app.routing.capture import capture
 from app.routing.models import ModelRegistry
+from app.routing.task import Generation, Task
+from app.routing.trace import RoutingTrace
 from app.settings import Settings, load_settings
 from tests.integration.helpers import (
     ROOT,
@@ -79,19 +85,139 @@ def test_run_holds_parameters_metrics_tags_and_files(
     for name in ("architecture", "libraries.torch", "tokenizer", "mode", "dtype", "max_tokens"):
         assert run.data.params[name]
     assert run.data.metrics["tokens"] == len(entry.trace.sequences["encoder"])
+    assert run.data.metrics["encoder/tokens"] == run.data.metrics["tokens"]
+    assert run.data.tags["moescope.mode"] == run.data.params["mode"] == "encoder"
+    assert run.data.tags["moescope.stacks"] == "encoder"
+    measures = measure(entry.trace)
     for step, layer in enumerate(entry.trace.layers):
         for name in ("load_cv", "load_entropy", "active_experts", "confidence", "dropped"):
             history = client.get_metric_history(receipt.run_id, f"encoder/{name}")
             found = next(metric.value for metric in history if metric.step == step)
-            assert found == pytest.approx(entry.metrics[layer.name][name])
+            assert found == pytest.approx(measures.layers[layer.name][name])
 
     folder = Path(client.download_artifacts(receipt.run_id, ""))
     assert (folder / "routing.csv").read_text(encoding="utf-8") == routing_csv(entry.trace)
     assert (folder / "trace.npz").read_bytes() == entry.trace.to_bytes()
+    written = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+    assert written == json.loads(json.dumps(report(entry.trace, measures)))
     for name, figure in entry.figures().items():
         written = json.loads((folder / f"figures/{name}.json").read_text(encoding="utf-8"))
         assert len(written["data"]) == len(figure["data"])
         assert "plotly" in (folder / f"figures/{name}.html").read_text(encoding="utf-8")
+
+
+def test_run_of_both_stacks_holds_settings_and_measures_of_each(
+    settings: Settings, analyst: Analyst
+) -> None:
+    task = Task("The <extra_id_0>.", generation=Generation(4, True, 0.5, 0.9, 7), capacity=1)
+    trace = analyst.trace(task)
+    receipt = analyst.record(trace, wait=60)
+    run = MlflowClient(settings.tracking_uri).get_run(receipt.run_id)
+    expected = {
+        "mode": "generated",
+        "score_function": "softmax",
+        "selection": "top-k",
+        "capacity": "1",
+        "generate.max_new_tokens": "4",
+        "generate.do_sample": "true",
+        "generate.temperature": "0.5",
+        "generate.top_p": "0.9",
+        "generate.seed": "7",
+        "output_characters": str(len(trace.output or "")),
+    }
+    assert expected.items() <= run.data.params.items()
+    assert run.data.tags["moescope.mode"] == "generated"
+    assert run.data.tags["moescope.stacks"] == "encoder,decoder"
+    found = run.data.metrics
+    for stack, sequence in trace.sequences.items():
+        assert found[f"{stack}/tokens"] == len(sequence)
+        lost = sum(int(layer.dropped.sum()) for layer in trace.stack_layers(stack))
+        assert found[f"{stack}/dropped_total"] == lost
+        paths = measure(trace).paths[stack]
+        assert found[f"{stack}/paths_distinct"] == paths.distinct
+        assert found[f"{stack}/paths_entropy_bits"] == pytest.approx(paths.entropy_bits)
+        assert found[f"{stack}/paths_coverage_top1"] == pytest.approx(paths.coverage[0])
+        assert f"{stack}/saturation" in found
+    assert found["dropped_total"] == sum(found[f"{s}/dropped_total"] for s in trace.stacks)
+    assert analyst.recorded(receipt.id).trace == trace
+
+
+def test_a_target_is_kept_in_the_trace_and_told_by_its_hash(
+    settings: Settings, analyst: Analyst
+) -> None:
+    trace = analyst.trace(Task("The <extra_id_0>.", target="🙂 target " * 40))
+    receipt = analyst.record(trace, wait=60)
+    run = MlflowClient(settings.tracking_uri).get_run(receipt.run_id)
+    assert run.data.params["target_characters"] == str(len(trace.target or ""))
+    assert len(run.data.params["target_sha256"]) == 64
+    assert not any("target 🙂" in value for value in run.data.params.values())
+    assert analyst.recorded(receipt.id).trace.target == trace.target
+
+
+def test_writing_a_run_takes_less_than_a_second(
+    recorder: MlflowRecorder, make_entry: MakeEntry
+) -> None:
+    record(recorder, make_entry("the first one opens the store"))
+
+    def seconds(number: int) -> float:
+        entry = make_entry(f"The river bank was closed {number} times. " * 40)
+        started = time.monotonic()
+        record(recorder, entry)
+        return time.monotonic() - started
+
+    # Something else may run on the machine meanwhile.
+    assert min(map(seconds, range(3))) < 1
+
+
+def test_other_settings_have_other_keys(analyst: Analyst) -> None:
+    sampled = [Generation(3, True, *rest) for rest in ((), (0.5,), (1.0, 0.5), (1.0, 1.0, 1))]
+    tasks = [
+        Task("text"),
+        Task("text."),
+        Task("text", capacity=1),
+        Task("text", target="a"),
+        Task("text", target="b"),
+        Task("text", target="a", capacity=1),
+        *(Task("text", generation=each) for each in (Generation(2), Generation(3), *sampled)),
+        Task("text", generation=Generation(2), capacity=1),
+    ]
+    keys = [analysis_key(analyst.trace(task)) for task in tasks]
+    assert len(set(keys)) == len(tasks)
+    anew = Analyst(analyst.registry, analyst.recorder, 512)
+    assert [analysis_key(anew.trace(task)) for task in tasks] == keys
+
+
+def test_where_a_generation_was_stopped_makes_another_analysis(registry: ModelRegistry) -> None:
+    task = Task("The river <extra_id_0> was closed.", generation=Generation(3))
+    loaded = registry.get(registry.default)
+
+    def stopped_at(tokens: int) -> RoutingTrace:
+        return capture(loaded, task, 512, lambda t: len(t.sequences["decoder"]) >= tokens)
+
+    traces = [stopped_at(2), stopped_at(3), capture(loaded, task, 512)]
+    assert ["stopped" in trace.provenance for trace in traces] == [True, True, False]
+    assert len({analysis_key(trace) for trace in traces}) == 3
+    assert analysis_key(stopped_at(2)) == analysis_key(traces[0])
+
+
+def test_a_run_of_the_version_before_opens(
+    settings: Settings, recorder: MlflowRecorder, make_entry: MakeEntry
+) -> None:
+    receipt = record(recorder, make_entry("The river bank was closed."))
+    assert receipt.run_id is not None
+    recorder.close()
+    # It had neither these tags nor this file, and another format of the trace.
+    client = MlflowClient(settings.tracking_uri)
+    for tag in ("moescope.mode", "moescope.stacks"):
+        client.delete_tag(receipt.run_id, tag)
+    (file,) = settings.data_dir.rglob("trace.npz")
+    file.write_bytes((ROOT / "tests/data/trace-format-1.npz").read_bytes())
+    (file.parent / "metrics.json").unlink()
+    run = MlflowRecorder(settings).load(receipt.run_id)
+    assert run.trace.provenance["mode"] == "encoder"
+    assert run.summary.text == run.trace.text == "The river bank was closed."
+    assert analysis_json(run.trace)["generated"] == [False] * run.summary.tokens
+    assert routing_csv(run.trace).count("\n") == 1 + len(run.trace.layers) * 8 * run.summary.tokens
 
 
 def test_files_stay_in_the_data_folder(

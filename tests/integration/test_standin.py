@@ -15,7 +15,8 @@ from safetensors.torch import save_file
 from transformers import SwitchTransformersConfig, SwitchTransformersForConditionalGeneration
 
 from app.routing.capture import capture
-from app.routing.models import LoadedModel, ModelRegistry
+from app.routing.loaded import LoadedModel
+from app.routing.models import ModelRegistry
 from app.settings import load_settings
 
 CONFIG = {

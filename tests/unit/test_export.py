@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,12 +14,14 @@ import pytest
 
 from app.recording.base import Receipt
 from app.recording.export import analysis_json, routing_csv
+from app.routing.metrics import layer_metrics, stack_metrics, trace_paths
 from app.routing.trace import ModelIdentity, RouterLayer, RoutingTrace, Stack, TokenSequence
 
 HEADER = (
     "layer_name,token_index,expert_index,logit,probability,"
-    "stack,block,token,token_id,selected,rank,weight,dropped"
+    "stack,block,token,token_id,selected,rank,weight,dropped,score_function,generated"
 )
+FORMAT_1 = Path(__file__).parents[1] / "data/trace-format-1.npz"
 TOKENS = ("plain", 'say "hi"', "a,b", "two\nlines", "\r", "\x00", "日本", "=1+1", "  ", "</s>")
 
 
@@ -34,9 +38,10 @@ def make_layer(
     return RouterLayer(name, stack, 1, logits, probabilities, chosen, weights, dropped, capacity=1)
 
 
-def make_sequence(tokens: tuple[str, ...]) -> TokenSequence:
+def make_sequence(tokens: tuple[str, ...], generated: int = 0) -> TokenSequence:
     ids = np.arange(len(tokens)) + 100
-    return TokenSequence(tokens, ids, np.array([token == "</s>" for token in tokens]))
+    special = np.array([token == "</s>" for token in tokens])
+    return TokenSequence(tokens, ids, special, np.arange(len(tokens)) >= len(tokens) - generated)
 
 
 MODEL = ModelIdentity("model", "abc", "Switch")
@@ -53,8 +58,13 @@ def two_stacks() -> RoutingTrace:
     return RoutingTrace(
         "text",
         MODEL,
-        {"encoder": make_sequence(("a", "</s>")), "decoder": make_sequence(("<pad>", "b", "c"))},
+        {
+            "encoder": make_sequence(("a", "</s>")),
+            "decoder": make_sequence(("<pad>", "b", "c"), generated=2),
+        },
         (make_layer("encoder.1", 2), make_layer("decoder.1", 3, "decoder", k=1)),
+        {"mode": "generated", "generate": {"max_new_tokens": 9}, "stopped": True},
+        output="b c",
     )
 
 
@@ -104,6 +114,15 @@ def test_csv_marks_selection_rank_weight_and_drop(trace: RoutingTrace) -> None:
             assert (row["rank"], row["weight"]) == ("", "")
 
 
+def test_csv_tells_score_function_and_generated_tokens(two_stacks: RoutingTrace) -> None:
+    encoder, decoder = two_stacks.layers
+    # A name that needs quotes, and probabilities that needn't sum to 1.
+    sigmoid = replace(decoder, score_function='sigmoid, "odd"')
+    rows = read(routing_csv(replace(two_stacks, layers=(encoder, sigmoid))))
+    assert [row["score_function"] for row in rows] == ["softmax"] * 8 + ['sigmoid, "odd"'] * 12
+    assert [row["generated"] for row in rows] == ["false"] * 12 + ["true"] * 8
+
+
 def test_json_is_plain_and_holds_what_the_csv_holds(trace: RoutingTrace) -> None:
     body: Any = json.loads(json.dumps(analysis_json(trace), allow_nan=False))
     assert body["tokens"] == list(TOKENS)
@@ -125,9 +144,62 @@ def test_json_with_two_stacks_has_tokens_by_stack(two_stacks: RoutingTrace) -> N
     assert body["tokens"] == {"encoder": ["a", "</s>"], "decoder": ["<pad>", "b", "c"]}
     assert body["token_ids"] == {"encoder": [100, 101], "decoder": [100, 101, 102]}
     assert body["metrics"]["tokens"] == {"encoder": 2, "decoder": 3}
+    assert body["generated"] == {"encoder": [False, False], "decoder": [False, True, True]}
     assert [row["stack"] for row in read(routing_csv(two_stacks))] == ["encoder"] * 8 + [
         "decoder"
     ] * 12
+
+
+def test_json_tells_what_ran_and_what_came_out(
+    trace: RoutingTrace, two_stacks: RoutingTrace
+) -> None:
+    names = ("mode", "target", "output", "generate", "stopped")
+    body, made = analysis_json(trace), analysis_json(two_stacks)
+    assert [body[name] for name in names] == [None, None, None, None, False]
+    assert body["generated"] == [False] * len(TOKENS)
+    expected = ["generated", None, "b c", {"max_new_tokens": 9}, True]
+    assert [made[name] for name in names] == expected
+    for row in made["layers"]:
+        assert (row["score_function"], row["selection"]) == ("softmax", "top-k")
+        assert row["capacity"] == 1
+    assert analysis_json(replace(trace, target="t"))["target"] == "t"
+
+
+def test_json_holds_the_measures_of_layers_and_of_stacks(trace: RoutingTrace) -> None:
+    metrics = analysis_json(trace)["metrics"]
+    assert metrics.keys() == {"tokens", "paths", "encoder.1", "encoder.10"}
+    between = stack_metrics(trace.layers)
+    for index, layer in enumerate(trace.layers):
+        found = metrics[layer.name]
+        assert found.keys() == layer_metrics(layer).keys() | between.keys()
+        for name, value in layer_metrics(layer).items():
+            assert found[name] == value
+        for name, values in between.items():
+            assert found[name] == (None if np.isnan(values[index]) else values[index])
+    paths = trace_paths(trace.layers)
+    assert metrics["paths"] == {
+        "encoder": {
+            "distinct": paths.distinct,
+            "share_distinct": paths.share_distinct,
+            "entropy_bits": paths.entropy_bits,
+            "coverage": paths.coverage.tolist(),
+            "n": len(TOKENS),
+        }
+    }
+
+
+def test_a_trace_of_the_first_format_is_exported() -> None:
+    trace = RoutingTrace.from_bytes(FORMAT_1.read_bytes())
+    body: Any = json.loads(json.dumps(analysis_json(trace), allow_nan=False))
+    tokens = len(body["tokens"])
+    assert (body["text"], body["mode"]) == ("The river bank was closed.", "encoder")
+    assert (body["target"], body["output"], body["stopped"]) == (None, None, False)
+    assert body["generated"] == [False] * tokens
+    assert {layer["score_function"] for layer in body["layers"]} == {"softmax"}
+    rows = read(routing_csv(trace))
+    assert len(rows) == len(body["layers"]) * tokens * 8
+    assert {row["generated"] for row in rows} == {"false"}
+    assert float(rows[0]["logit"]) == body["logits"][0][0][0]
 
 
 def test_json_writes_an_undefined_measure_as_null() -> None:

@@ -32,7 +32,7 @@ def make_trace(
         picks = np.array(rows)
         logits = np.zeros((len(picks), experts), np.float32)
         for rank in range(picks.shape[1]):
-            np.put_along_axis(logits, picks[:, rank : rank + 1], 3.0 - rank, axis=1)
+            np.put_along_axis(logits, picks[:, rank : rank + 1], 3.0 - rank / 3, axis=1)
         probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
         lost = np.zeros(len(picks), bool)
         if index == 0:
@@ -213,10 +213,11 @@ def test_load_figure_has_a_fixed_scale_and_exact_shares() -> None:
 def test_grid_prints_ids_and_marks_dropped_tokens() -> None:
     trace = make_trace([[[1], [1], [1]], [[0], [2], [3]]], dropped=(2,))
     data = grid_figure(trace)["data"]
-    assert data[1]["text"] == ["1", "1", "1×", "0", "2", "3"]
+    assert data[2]["text"] == ["1", "1", "1×", "0", "2", "3"]
     assert "dropped: over capacity 64" in data[0]["hovertext"][0][2]
     flow = [t for part in flow_figure(trace)["data"] for t in part.get("hovertext", [])]
-    assert any("1 dropped (over capacity 64)" in text for text in flow)
+    assert "token 2 «&lt;/s&gt;» → layer 1, expert 1<br>p .87<br>dropped: over capacity 64" in flow
+    assert any(text.endswith("<br>1 dropped: over capacity 64") for text in flow)
 
 
 def test_grid_codes_stay_inside_the_experts_segment() -> None:
@@ -232,10 +233,10 @@ def test_grid_grows_with_cells_of_one_size() -> None:
 
 def test_measures_show_chance_levels() -> None:
     figure = measures_figure(SMALL)
-    dotted = [trace["y"] for trace in figure["data"] if trace["line"].get("dash") == "dot"]
+    dotted = [trace["y"] for trace in figure["data"] if trace.get("line", {}).get("dash") == "dot"]
     assert dotted[0] == pytest.approx([np.sqrt(3 / 3)] * 2)
     titles = [annotation["text"] for annotation in figure["layout"]["annotations"]]
-    assert titles[2] == "active experts <b>2</b>"
+    assert titles[3] == "active experts<br><b>2</b>"
 
 
 def test_summaries_name_every_token_and_share() -> None:

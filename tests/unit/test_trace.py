@@ -199,7 +199,7 @@ class TestImmutable:
             for f in fields(part)
             if isinstance(value := getattr(part, f.name), np.ndarray)
         ]
-        assert len(arrays) == 2 * 5 + 2
+        assert len(arrays) == 2 * 5 + 3
         for array in arrays:
             with pytest.raises(ValueError, match="read-only"):
                 array[0] = 0

@@ -1,0 +1,297 @@
+"""Sizes that make any configuration of a Mixture-of-Experts model tiny.
+
+`TEXT` holds the fields of text models under all the names the families give them, `PART`
+those of their vision and audio parts, and `FAMILIES` what a package needs beyond that.
+"""
+
+from typing import Any
+
+Sizes = dict[str, Any]
+
+INTERLEAVED = ["dense", "sparse", "dense", "sparse"]
+
+TEXT: Sizes = {
+    "vocab_size": 300,
+    "pad_token_id": 0,
+    "bos_token_id": 1,
+    "eos_token_id": 1,
+    "initializer_range": 0.2,
+    "init_std": 0.2,
+    "max_position_embeddings": 128,
+    "hidden_size": 32,
+    "d_model": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 4,
+    "num_layers": 4,
+    "n_layers": 4,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 4,
+    "head_dim": 8,
+    "sliding_window": 8,
+    # Latent attention.
+    "q_lora_rank": 16,
+    "kv_lora_rank": 16,
+    "qk_nope_head_dim": 8,
+    "qk_rope_head_dim": 8,
+    "v_head_dim": 8,
+    # Sparse attention.
+    "index_topk": 128,  # With fewer, ties between tokens decide and padding matters.
+    "index_head_dim": 8,
+    "index_n_heads": 2,
+    # Linear attention and state spaces.
+    "linear_key_head_dim": 8,
+    "linear_value_head_dim": 8,
+    "linear_num_key_heads": 2,
+    "linear_num_value_heads": 4,
+    "linear_head_dim": 8,
+    "linear_num_heads": 4,
+    "mamba_n_heads": 8,
+    "mamba_d_state": 8,
+    "mamba_chunk_size": 8,
+    "mamba_num_heads": 8,
+    "mamba_head_dim": 8,
+    "ssm_state_size": 8,
+    "n_groups": 2,
+    "chunk_size": 8,
+    # Experts.
+    "num_experts": 8,
+    "n_routed_experts": 8,
+    "num_local_experts": 8,
+    "moe_num_experts": 8,
+    "num_experts_per_tok": 2,
+    "moe_topk": 2,
+    "moe_top_k": 2,
+    "moe_k": 2,
+    "top_k_experts": 2,
+    "n_group": 2,
+    "topk_group": 1,
+    "n_shared_experts": 1,
+    "num_shared_experts": 1,
+    "moe_num_shared_experts": 1,
+    "moe_intermediate_size": 16,
+    "moe_hidden_size": 24,
+    "ffn_hidden_size": 48,
+    "expert_ffn_hidden_size": 16,
+    "shared_expert_intermediate_size": 16,
+    "shared_experts_intermediate_size": 16,
+    "moe_shared_expert_intermediate_size": 16,
+    "shared_intermediate_size": 16,
+    "share_expert_dim": 16,
+    "router_hidden_size": 16,
+    # Which layers have experts.
+    "mlp_layer_types": INTERLEAVED,
+    "mlp_only_layers": [2],
+    "decoder_sparse_step": 1,
+    "first_k_dense_replace": 1,
+    "num_dense_layers": 1,
+    "num_mtp_layers": 0,
+    # Encoders and decoders.
+    "d_ff": 48,
+    "d_kv": 8,
+    "num_heads": 4,
+    "num_decoder_layers": 4,
+    "num_sparse_encoder_layers": 2,
+    "num_sparse_decoder_layers": 2,
+    "encoder_layers": 4,
+    "decoder_layers": 4,
+    "encoder_sparse_step": 2,
+    "encoder_ffn_dim": 48,
+    "decoder_ffn_dim": 48,
+    "encoder_attention_heads": 4,
+    "decoder_attention_heads": 4,
+    # What joins the text model to others.
+    "out_hidden_size": 32,
+    "projector_hidden_size": 32,
+}
+
+PART: Sizes = {
+    "hidden_size": 32,
+    "d_model": 32,
+    "intermediate_size": 48,
+    "depth": 1,
+    "num_hidden_layers": 1,
+    "encoder_layers": 1,
+    "num_heads": 4,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 4,
+    "encoder_attention_heads": 4,
+    "encoder_ffn_dim": 48,
+    "head_dim": 8,
+    "image_size": 56,
+    "num_position_embeddings": 16,
+    "position_embedding_size": 16,
+    "output_channels": 32,
+    "downsample_channels": [16, 32],
+    "downsample_hidden_size": 8,
+    "mlp_dim": 48,
+    "deepstack_visual_indexes": [0],
+    # What the text model takes in.
+    "out_hidden_size": 32,
+    "output_dim": 32,
+    "text_hidden_size": 32,
+    "projection_hidden_dim": 32,
+    "projection_intermediate_size": 48,
+    "projector_input_dim": 32,
+    "projector_output_dim": 32,
+    "vision_output_dim": 32,
+    "adapter_input_size": 32,
+    "adapter_in_dim": 32,
+    "adapter_out_dim": 32,
+    # What a speaker head takes in.
+    "audio_hidden_size": 32,
+}
+
+_LINEAR_AND_FULL = ["linear_attention", "full_attention", "linear_attention", "full_attention"]
+_NEMOTRON_H = {
+    "layers_block_type": ["linear_attention", "moe", "full_attention", "moe", "mlp"],
+}
+_GLOBAL = {"global_head_dim": 8, "final_logit_softcapping": 30.0, "num_global_key_value_heads": 4}
+
+# A field which a composite configuration doesn't have itself is its text model's.
+FAMILIES: dict[str, Sizes] = {
+    "bailing_hybrid": {"layer_group_size": 2},
+    "cohere2_moe": {"logit_scale": 1.0, "num_shared_experts": 2},
+    "dbrx": {
+        "attn_config": {"kv_n_heads": 4, "rope_theta": 10000.0, "clip_qkv": 8.0},
+        "n_heads": 4,
+        "max_seq_len": 128,
+    },
+    "deepseek_v2": {"topk_method": "group_limited_greedy"},
+    "deepseek_v4": {
+        "mlp_layer_types": ["hash_moe", "moe", "hash_moe", "moe"],
+        "layer_types": [
+            "sliding_attention",
+            "heavily_compressed_attention",
+            "compressed_sparse_attention",
+            "sliding_attention",
+        ],
+        "compress_rates": {"compressed_sparse_attention": 2, "heavily_compressed_attention": 4},
+        "num_key_value_heads": 1,
+        "head_dim": 16,
+        "partial_rotary_factor": 0.5,
+        "index_head_dim": 16,
+        "o_groups": 2,
+        "o_lora_rank": 8,
+        "hc_mult": 2,
+    },
+    "diffusion_gemma": {**_GLOBAL, "canvas_length": 8},
+    # Experts are cells of a square.
+    "doge": {"is_moe": True, "num_experts": 16},
+    "dots3_note": {
+        "swa_num_attention_heads": 4,
+        "swa_num_key_value_heads": 4,
+        "swa_q_lora_rank": 16,
+        "swa_kv_lora_rank": 16,
+        "swa_head_dim": 16,
+        "swa_qk_nope_head_dim": 8,
+        "swa_v_head_dim": 8,
+        "vision_config": {
+            "num_hidden_layers": 2,
+            "mlp_layer_types": ["dense", "sparse"],
+            "num_local_experts": 4,
+            "moe_intermediate_size": 16,
+        },
+    },
+    "ernie4_5_vl_moe": {
+        "moe_intermediate_size": [16, 8],
+        "rope_parameters": {
+            "rope_type": "default",
+            "rope_theta": 10000.0,
+            "mrope_section": [1, 1, 2],
+        },
+    },
+    "gemma4": {
+        **_GLOBAL,
+        "enable_moe_block": True,
+        "vocab_size_per_layer_input": 300,
+        "hidden_size_per_layer_input": 8,
+    },
+    "glm4v_moe": {
+        "head_dim": 16,
+        "rope_parameters": {
+            "rope_type": "default",
+            "rope_theta": 10000.0,
+            "partial_rotary_factor": 0.5,
+            "mrope_section": [2, 1, 1],
+        },
+    },
+    "glm5_next": {"qk_rope_head_dim": 0, "index_kpool": 2, "hc_mult": 2},
+    "granitemoehybrid": {"layer_types": _LINEAR_AND_FULL},
+    "hy_v4": {"hc_mult": 2},
+    "inkling": {
+        "swa_num_attention_heads": 4,
+        "swa_num_key_value_heads": 4,
+        "swa_head_dim": 8,
+        "sliding_window_size": 8,
+        "rel_extent": 16,
+        "logits_mup_width_multiplier": 1.0,
+        "n_shared_experts": 2,
+    },
+    "inkling2": {
+        "swa_num_attention_heads": 4,
+        "swa_num_key_value_heads": 4,
+        "swa_head_dim": 8,
+        "sliding_window_size": 8,
+        "rel_extent": 16,
+        "unpadded_vocab_size": 300,
+        "n_layers_per_attn_res_block": 2,
+    },
+    "jamba": {"attn_layer_period": 4, "attn_layer_offset": 2},
+    "jetmoe": {"kv_channels": 8, "num_key_value_heads": 2},
+    "kimi_k25": {
+        "projection_hidden_size": 32,
+        "vision_config": {"pos_emb_height": 4, "pos_emb_width": 4},
+    },
+    "kimi_linear": {"layer_types": _LINEAR_AND_FULL},
+    "lfm2_moe": {"layer_types": ["conv", "full_attention", "conv", "conv"]},
+    "llama4": {
+        "interleave_moe_layer_step": 2,
+        "intermediate_size_mlp": 48,
+        "attention_chunk_size": 8,
+    },
+    "longcat_flash": {"num_layers": 2, "zero_expert_num": 4},
+    "mimo_v2_flash": {"num_key_value_heads": 2},
+    "minimax_m3_vl": {
+        "layer_types": ["full_attention", "minimax_m3_sparse"] * 2,
+        "rotary_dim": 4,
+        "dense_intermediate_size": 48,
+        "index_block_size": 4,
+        "index_topk_blocks": 2,
+    },
+    "muse_spark": {
+        "audio_config": {"patch_sizes": [16], "hidden_sizes": [32], "depths": [1]},
+    },
+    "nemotron3_5_transcribe": {
+        **_NEMOTRON_H,
+        "word_timestamp_config": {"vocab_size": 24, "blank_token_id": 23},
+    },
+    "nemotron_h": _NEMOTRON_H,
+    "nemotron_h_omni": {
+        **_NEMOTRON_H,
+        "vision_hidden_size": 32,
+        "vision_config": {"video_temporal_patch_size": 2, "max_img_size": 64},
+    },
+    "nllb_moe": {"decoder_sparse_step": 2, "decoder_start_token_id": 1},
+    # Its attention knows no window, but its cache would keep one.
+    "qwen3_omni_moe": {"vision_start_token_id": 299, "sliding_window": None},
+    "qwen4_exp": {
+        "indexer_n_heads": 2,
+        "indexer_kv_heads": 1,
+        "indexer_head_dim": 8,
+        "indexer_budget": 4,
+        "indexer_compress_ratio": 2,
+        "ple_layer_ids": [2],
+        "heads_per_ngram": 2,
+        "ngram_vocab_size_base": 50,
+        "make_ngram_vocab_size_divisible_by": 8,
+        "split_ngram_parts": 1,
+        "hc_count": 2,
+        "hc_lowrank": 8,
+    },
+    "switch_transformers": {"decoder_start_token_id": 0},
+    "zaya": {
+        "num_experts_per_tok": 1,
+        "num_key_value_heads": 2,
+        "layer_types": ["hybrid", "hybrid_sliding"] * 2,
+    },
+}
