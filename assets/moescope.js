@@ -179,7 +179,7 @@
     if (!outcome || !request) return ["working", "Getting ready"];
     if (outcome.state === "loading") return ["working", outcome.message];
     const current =
-      outcome.run || outcome.gone || (outcome.n === request.n && alike(outcome, { ...outcome, ...settings, text }));
+      outcome.run || outcome.n === undefined || (outcome.n === request.n && alike(outcome, { ...outcome, ...settings, text }));
     if (!current) return ["working", "Tracing"];
     if (outcome.state === "error") return ["error", outcome.message];
     if (outcome.state === "generating") return ["working", `Generating, ${outcome.message || "starting"}`];

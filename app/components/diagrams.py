@@ -156,8 +156,8 @@ def diagrams(
                 panel(
                     "dominant",
                     "Dominant experts",
-                    "The expert with the most tokens and the one with the highest mean "
-                    "probability need not be the same.",
+                    "The expert that most tokens chose, and the one that the router favoured "
+                    "on average; they need not be the same.",
                     html.Div(id=ids.DOMINANT),
                 ),
             ],

@@ -53,11 +53,6 @@ def dominant(trace: RoutingTrace, stack: Stack, theme: Theme = LIGHT) -> list[Co
         html.Div(
             html.Table(
                 [
-                    html.Caption(
-                        "The expert that most tokens chose, and the one that the router "
-                        "favoured on average; they need not be the same.",
-                        className="quiet",
-                    ),
                     html.Thead(
                         html.Tr(
                             [

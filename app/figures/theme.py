@@ -169,7 +169,8 @@ def cell_texts(texts: Sequence[Sequence[str]], inks: Sequence[Sequence[str]]) ->
         "mode": "text",
         "x": [x for row in texts for x in range(len(row))],
         "y": [y for y, row in enumerate(texts) for _ in row],
-        "text": [text for row in texts for text in row],
+        # Plotly forgets the place of an empty text, and draws none there ever after.
+        "text": [text or "\u00a0" for row in texts for text in row],
         "textfont": {"size": 12, "color": [color for row in inks for color in row]},
         "hoverinfo": "skip",
     }

@@ -116,8 +116,8 @@ def test_csv_equals_the_api(visit: Visit, tmp_path: Path) -> None:
     rows = list(csv.DictReader(io.StringIO(content.decode())))
     chosen = [int(row["expert_index"]) for row in rows if row["selected"] == "true"]
     assert chosen == [expert for layer in analysis["experts"] for [expert] in layer]
-    cells = visitor.figure("token-grid")[0][1]["text"]
-    assert [int(cell) for cell in cells] == chosen
+    cells = next(part for part in visitor.figure("token-grid")[0] if part.get("mode") == "text")
+    assert [int(cell) for cell in cells["text"]] == chosen
 
 
 def test_table_follows_and_filters(visit: Visit) -> None:
