@@ -161,7 +161,7 @@ def diagrams(
                     html.Div(id=ids.DOMINANT),
                 ),
             ],
-            className="row-load",
+            className="row-load row-dominant",
         ),
     ]
 

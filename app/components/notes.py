@@ -35,4 +35,5 @@ def notes(trace: RoutingTrace) -> str:
             if how == APPROXIMATE
             else f"Run with room for {room} instead of the model's own."
         )
-    return " ".join(sentences)
+    told = trace.provenance.get("notes", [])
+    return " ".join([*sentences, *(f"{note[:1].upper()}{note[1:]}." for note in told)])

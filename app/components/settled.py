@@ -15,6 +15,7 @@ from app.components.cards import cards
 from app.components.comparison import comparison_facts
 from app.components.diagrams import obtain, shown_stacks, sized
 from app.components.dominant import dominant
+from app.components.habits import habits
 from app.components.panel import frame, panel
 from app.components.table import rows, table
 from app.figures.depth import depth_figure
@@ -71,6 +72,13 @@ def settled_panels() -> list[Component]:
                 ]
             ),
         ),
+        panel(
+            "habits",
+            "Paths and habits",
+            "What recurs in this text: whole paths, tokens that occur again, experts chosen "
+            "together.",
+            html.Div(id=ids.HABITS),
+        ),
         html.Details([html.Summary("All rows"), table()], open=True, className="panel rows"),
     ]
 
@@ -87,13 +95,14 @@ def _select(id_: str, label: str) -> html.Span:
 
 def measures(
     analyst: Analyst, settled: Mapping[str, Any], selection: Any, theme: Theme
-) -> tuple[list[Component], list[Component]]:
-    """Metric cards and dominant experts of the stacks in view."""
+) -> tuple[list[Component], list[Component], list[Component]]:
+    """Metric cards, dominant experts and habits of the stacks in view."""
     trace = obtain(analyst, settled)
     stacks = shown_stacks(trace, settled.get("view"))
     several = len(stacks) > 1
     measured: list[Component] = []
     ruling: list[Component] = []
+    recurring: list[Component] = []
     for stack in stacks:
         pinned = Selection.from_json(selection, trace.stack_layers(stack))
         heading = [html.H3(stack.capitalize())] if several else []
@@ -101,7 +110,8 @@ def measures(
         given = _intervals(trace, stack)
         measured += [*heading, html.Div(cards(trace, stack, layer, given, theme))]
         ruling += [*heading, *dominant(trace, stack, theme)]
-    return measured, ruling
+        recurring += [*heading, *habits(trace, stack)]
+    return measured, ruling, recurring
 
 
 def _intervals(trace: RoutingTrace, stack: Stack) -> dict[int, dict[str, tuple[float, float]]]:
@@ -155,6 +165,7 @@ def register(app: Dash, analyst: Analyst) -> None:
     @app.callback(
         Output(ids.CARDS, "children"),
         Output(ids.DOMINANT, "children"),
+        Output(ids.HABITS, "children"),
         Input(ids.SETTLED, "data"),
         Input(ids.SELECTION, "data"),
         Input(ids.THEME, "data"),
@@ -162,7 +173,7 @@ def register(app: Dash, analyst: Analyst) -> None:
     )
     def _measures(settled: Any, selection: Any, theme: Any) -> Any:
         if not settled:
-            return no_update, no_update
+            return (no_update,) * 3
         return measures(analyst, settled, selection, THEMES.get(theme or "", LIGHT))
 
     @app.callback(

@@ -10,11 +10,11 @@ import numpy as np
 
 from app.figures.labels import count_of, number, span
 from app.routing.metrics import layer_metrics, stack_metrics
+from app.routing.references import DEFINITIONS, reference
 from app.routing.trace import RouterLayer
 
 # The values of all measures by key, one per router layer of a stack.
 Values = Mapping[str, Sequence[float]]
-Level = Callable[[RouterLayer, int, Values], float]
 
 BALANCE, CERTAINTY, ALONG, DEPTH = "balance", "certainty", "along the text", "over depth"
 GROUPS = (BALANCE, CERTAINTY, ALONG, DEPTH)
@@ -24,10 +24,9 @@ GROUPS = (BALANCE, CERTAINTY, ALONG, DEPTH)
 class Measure:
     """A measure as it is shown.
 
-    `n` says what one layer's value rests on. `reference` is the level to compare with, for a
-    layer at an index and the values of all; `reference_text` says it in words. `usual` is
-    where a scale ends unless a value lies above, so that scales don't move with the text.
-    `undefined` says when there is no value.
+    `n` says what one layer's value rests on. `usual` is where a scale ends unless a value
+    lies above, so that scales don't move with the text. `undefined` says when there is no
+    value.
     """
 
     key: str
@@ -36,8 +35,6 @@ class Measure:
     formula: str
     definition: str
     n: Callable[[RouterLayer], str]
-    reference: Level | None
-    reference_text: str
     usual: Callable[[RouterLayer], float]
     undefined: str
     unit: str = ""
@@ -47,6 +44,11 @@ class Measure:
     def anchor(self) -> str:
         """Its section in docs/metrics.md."""
         return self.key.replace("_", "-")
+
+    @property
+    def reference_text(self) -> str:
+        """What has the level to compare with, in words; empty without one."""
+        return DEFINITIONS[self.key].text or ""
 
     def text(self, value: float) -> str:
         """A value as it is shown, without its unit."""
@@ -58,10 +60,12 @@ class Measure:
         return span([self.text(defined[0]), self.text(defined[-1])]) if defined else "–"
 
     def levels(self, layers: Sequence[RouterLayer], values: Values) -> list[float]:
-        """The reference of each layer, empty without one."""
-        if self.reference is None:
-            return []
-        return [self.reference(layer, index, values) for index, layer in enumerate(layers)]
+        """The level to compare with in each layer, empty without one."""
+        each = [
+            reference(self.key, layer, {name: series[index] for name, series in values.items()})
+            for index, layer in enumerate(layers)
+        ]
+        return [level for level in each if level is not None]
 
     def top(self, layers: Sequence[RouterLayer], values: Values) -> float:
         """Where its scale ends, which begins at 0."""
@@ -94,23 +98,6 @@ def _neighbours(layer: RouterLayer) -> str:
     return count_of(len(layer.experts) - 1, "pair") + " of neighbouring tokens"
 
 
-def _random_cv(layer: RouterLayer, _index: int, _values: Values) -> float:
-    return math.sqrt((layer.num_experts - layer.top_k) / layer.experts.size)
-
-
-def _random_active(layer: RouterLayer, _index: int, _values: Values) -> float:
-    n = layer.num_experts
-    return float(n * (1 - (1 - layer.top_k / n) ** len(layer.experts)))
-
-
-def _always(level: float) -> Level:
-    return lambda _layer, _index, _values: level
-
-
-def _of(key: str) -> Level:
-    return lambda _layer, index, values: values[key][index]
-
-
 def _one(_layer: RouterLayer) -> float:
     return 1.0
 
@@ -132,8 +119,6 @@ MEASURES = (
         definition="How unevenly the experts are loaded, relative to the mean load f; "
         "0 is balance.",
         n=_assignments,
-        reference=_random_cv,
-        reference_text="√((N−k)/(kT)), a router that chooses at random",
         usual=lambda layer: math.sqrt(layer.num_experts / layer.top_k - 1) * 0.75,
         undefined=_NEVER,
     ),
@@ -144,8 +129,6 @@ MEASURES = (
         formula="Σᵢ (2i−N−1) f₍ᵢ₎ / N",
         definition="How unequal the loads are; 0 is balance, 1 − k/N the most.",
         n=_assignments,
-        reference=_always(0.0),
-        reference_text="balance; chance gives more, the more the shorter the text",
         usual=_one,
         undefined=_NEVER,
     ),
@@ -157,8 +140,6 @@ MEASURES = (
         definition="By how much the fullest expert exceeds its fair share; 0.5 is half as "
         "much again.",
         n=_assignments,
-        reference=_always(0.0),
-        reference_text="balance; chance gives more, the more the shorter the text",
         usual=lambda layer: (layer.num_experts / layer.top_k - 1) / 2,
         undefined=_NEVER,
     ),
@@ -169,8 +150,6 @@ MEASURES = (
         formula="|{i : nᵢ > 0}|",
         definition="How many of the N experts took at least one token.",
         n=_assignments,
-        reference=_random_active,
-        reference_text="N(1−(1−k/N)ᵀ), a router that chooses at random",
         usual=lambda layer: layer.num_experts,
         undefined=_NEVER,
     ),
@@ -181,8 +160,6 @@ MEASURES = (
         formula="H(f) / log N",
         definition="How evenly the load is spread; 1 is balance, 0 one expert for all tokens.",
         n=_assignments,
-        reference=_always(1.0),
-        reference_text="balance",
         usual=_one,
         undefined=_ONE_EXPERT,
     ),
@@ -194,8 +171,6 @@ MEASURES = (
         definition="The balance loss of training on this text: load f times mean probability "
         "P; N/k at most.",
         n=_tokens,
-        reference=_always(1.0),
-        reference_text="balance",
         usual=lambda layer: layer.num_experts / layer.top_k / 2,
         undefined="no token has a score above 0",
     ),
@@ -206,8 +181,6 @@ MEASURES = (
         formula="dropped / T",
         definition="Share of the tokens that found no room in their expert.",
         n=_tokens,
-        reference=_always(0.0),
-        reference_text="a router without a capacity drops none",
         usual=lambda _layer: 0.5,
         undefined=_NEVER,
         percent=True,
@@ -219,8 +192,6 @@ MEASURES = (
         formula="mean H(pₜ) / log N",
         definition="How undecided the router is about a token; 0 is certain.",
         n=_tokens,
-        reference=_always(1.0),
-        reference_text="an undecided router",
         usual=_one,
         undefined=_ONE_EXPERT,
     ),
@@ -231,8 +202,6 @@ MEASURES = (
         formula="H(P) / log N",
         definition="How evenly the probabilities are spread over the experts, all tokens together.",
         n=_tokens,
-        reference=_always(1.0),
-        reference_text="all experts wanted alike",
         usual=_one,
         undefined=_ONE_EXPERT,
     ),
@@ -243,8 +212,6 @@ MEASURES = (
         formula="I(token; expert) = H(P) − mean H(pₜ)",
         definition="How much the router's probabilities depend on the token; log₂ N at most.",
         n=_tokens,
-        reference=_always(0.0),
-        reference_text="the same probabilities for every token",
         usual=lambda layer: _bits(layer) / 4,
         undefined="no token has a score above 0",
         unit="bits",
@@ -256,8 +223,6 @@ MEASURES = (
         formula="mean p₍₁₎",
         definition="The largest probability of a token, on average.",
         n=_tokens,
-        reference=lambda layer, _index, _values: 1 / layer.num_experts,
-        reference_text="1/N, an undecided router",
         usual=_one,
         undefined="no token has a score above 0",
     ),
@@ -268,8 +233,6 @@ MEASURES = (
         formula="mean p₍₁₎ − p₍₂₎",
         definition="How far the first choice leads the second, on average.",
         n=_tokens,
-        reference=_always(0.0),
-        reference_text="ties",
         usual=lambda _layer: 0.5,
         undefined=_ONE_EXPERT,
     ),
@@ -280,8 +243,6 @@ MEASURES = (
         formula="mean (ln Σᵢ exp xᵢ)²",
         definition="How large the logits x are; large ones make training unstable.",
         n=_tokens,
-        reference=lambda layer, _index, _values: math.log(layer.num_experts) ** 2,
-        reference_text="(ln N)², all logits 0",
         usual=lambda layer: 2 * math.log(layer.num_experts) ** 2,
         undefined=_NEVER,
     ),
@@ -292,8 +253,6 @@ MEASURES = (
         formula="mean |Eₜ ∩ Eₜ₋₁| / k",
         definition="How often a token gets the expert of the token before it.",
         n=_neighbours,
-        reference=_of("repetition_chance"),
-        reference_text="kΣf², independent tokens with this load; with a balanced load k/N",
         usual=_one,
         undefined="one token has no neighbour",
     ),
@@ -304,8 +263,6 @@ MEASURES = (
         formula="I(eₗ₋₁; eₗ)",
         definition="How much the expert in the layer before tells about the expert here.",
         n=_tokens,
-        reference=_of("transition_null"),
-        reference_text="the mean over shuffled tokens; only what lies above it counts",
         usual=lambda layer: _bits(layer) / 2,
         undefined="one token can't be shuffled",
         unit="bits",
@@ -318,8 +275,6 @@ MEASURES = (
         definition="How different the load is from that of the layer before (Jensen–Shannon), "
         "experts taken by their number, which says nothing between layers.",
         n=_assignments,
-        reference=_always(0.0),
-        reference_text="equal loads",
         usual=_one,
         undefined="the two layers differ in their number of experts",
         unit="bits",
@@ -332,8 +287,6 @@ MEASURES = (
         definition="How many of a token's experts have the same number as in the last layer, "
         "where it is 1 by definition.",
         n=_tokens,
-        reference=lambda layer, _index, _values: layer.top_k / layer.num_experts,
-        reference_text="k/N, independent balanced choices",
         usual=_one,
         undefined="this layer and the last differ in their experts",
     ),

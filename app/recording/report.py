@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -22,102 +21,12 @@ from app.routing.metrics import (
     transition_information,
     transition_matrix,
 )
+from app.routing.references import DEFINITIONS, Values, reference
 from app.routing.trace import RouterLayer, RoutingTrace, Stack, TokenSequence
 
-Values = Mapping[str, float]
-Level = Callable[[RouterLayer, Values], float]
 _LEVEL = 0.95
 
 
-class Definition(NamedTuple):
-    """Which function of `app.routing.metrics` a value is, and the level to read it against.
-
-    `reference_text` says what has that level: a router that chooses by chance, or another.
-    """
-
-    function: str
-    reference: Level | None = None
-    reference_text: str | None = None
-
-
-def _random_cv(layer: RouterLayer, _values: Values) -> float:
-    return math.sqrt((layer.num_experts - layer.top_k) / layer.experts.size)
-
-
-def _random_active(layer: RouterLayer, _values: Values) -> float:
-    n = layer.num_experts
-    return float(n * (1 - (1 - layer.top_k / n) ** len(layer.experts)))
-
-
-def _all_bits(layer: RouterLayer, _values: Values) -> float:
-    return math.log2(layer.num_experts)
-
-
-def _always(value: float) -> Level:
-    return lambda _layer, _values: value
-
-
-def _own(name: str) -> Level:
-    return lambda _layer, values: values[name]
-
-
-_ZERO, _ONE = _always(0.0), _always(1.0)
-_BALANCE = "perfect balance"
-_UNDECIDED = "an undecided router"
-
-DEFINITIONS: dict[str, Definition] = {
-    "load_cv": Definition(
-        "coefficient_of_variation", _random_cv, "chance: √((N−k)/(kT)), root mean square"
-    ),
-    "load_gini": Definition("gini", _ZERO, f"{_BALANCE}; chance gives more"),
-    "max_violation": Definition("max_violation", _ZERO, f"{_BALANCE}; chance gives more"),
-    "load_entropy": Definition("load_entropy.normalised", _ONE, f"{_BALANCE}; chance gives less"),
-    "load_entropy_bits": Definition(
-        "load_entropy.bits", _all_bits, f"{_BALANCE}, log2 N; chance gives less"
-    ),
-    "active_experts": Definition("active_share × N", _random_active, "chance: N(1−(1−k/N)^T)"),
-    "auxiliary_loss": Definition("auxiliary_loss", _ONE, _BALANCE),
-    "z_loss": Definition(
-        "z_loss", lambda layer, _: math.log(layer.num_experts) ** 2, "(ln N)², all logits 0"
-    ),
-    "confidence": Definition(
-        "confidence", lambda layer, _: 1 / layer.num_experts, f"1/N, {_UNDECIDED}"
-    ),
-    "margin": Definition("margin", _ZERO, "ties"),
-    "token_entropy": Definition("token_entropy.normalised", _ONE, _UNDECIDED),
-    "token_entropy_bits": Definition("token_entropy.bits", _all_bits, f"log2 N, {_UNDECIDED}"),
-    "marginal_entropy": Definition("marginal_entropy.normalised", _ONE, "all experts wanted alike"),
-    "marginal_entropy_bits": Definition(
-        "marginal_entropy.bits", _all_bits, "log2 N, all experts wanted alike"
-    ),
-    "token_information": Definition(
-        "token_information", _ZERO, "the same probabilities for every token"
-    ),
-    "repetition": Definition(
-        "repetition_rate.rate",
-        _own("repetition_chance"),
-        "chance: repetition_chance, independent tokens with the same load",
-    ),
-    "repetition_chance": Definition(
-        "repetition_rate.chance_load",
-        lambda layer, _: layer.top_k / layer.num_experts,
-        "k/N, the same with a balanced load",
-    ),
-    "dropped": Definition("drop_rate.overall × n", _ZERO, "a router without a capacity"),
-    "drop_rate": Definition("drop_rate.overall", _ZERO, "a router without a capacity"),
-    "transition_information": Definition(
-        "transition_information.bits",
-        _own("transition_null"),
-        "chance: transition_null, the tokens of one layer permuted",
-    ),
-    "transition_null": Definition("transition_information.null_mean"),
-    "load_distance": Definition("jensen_shannon", _ZERO, "equal loads; chance gives more"),
-    "saturation": Definition(
-        "saturation",
-        lambda layer, _: layer.top_k / layer.num_experts,
-        "chance: k/N, independent balanced choices",
-    ),
-}
 # What is more than one number, without one level to read it against.
 _TABLES = {
     "load": "expert_load",
@@ -190,10 +99,9 @@ def number(value: float) -> float | None:
 
 def _definitions(measures: Measures) -> dict[str, Any]:
     names = dict.fromkeys(name for values in measures.layers.values() for name in values)
-    known = {name: DEFINITIONS.get(name, Definition(name)) for name in names}
     return {
-        name: {"function": each.function, "reference": each.reference_text}
-        for name, each in known.items()
+        name: {"function": DEFINITIONS[name].function, "reference": DEFINITIONS[name].text}
+        for name in names
     } | {name: {"function": function, "reference": None} for name, function in _TABLES.items()}
 
 
@@ -201,11 +109,11 @@ def _values(layer: RouterLayer, values: Values, sentences: Sentences) -> dict[st
     spans = intervals(layer, sentences, level=_LEVEL)
     rows: dict[str, Any] = {}
     for name, value in values.items():
-        reference = DEFINITIONS.get(name, Definition(name)).reference
+        level = reference(name, layer, values)
         rows[name] = {
             "value": number(value),
             "n": _observations(name, layer),
-            "reference": number(reference(layer, values)) if reference else None,
+            "reference": number(level) if level is not None else None,
             "interval": list(spans[name]) if name in spans else None,
         }
     return rows

@@ -94,26 +94,27 @@ def _ids(loaded: LoadedModel, probe: str) -> tuple[list[int], list[int] | None]:
 
 
 def _with_sites(loaded: LoadedModel, candidates: Sequence[Candidate]) -> LoadedModel:
+    """Takes the routers that run on text, in the order in which they run."""
     ids, target = _ids(loaded, PROBES[0])
-    fired: set[str] = set()
+    ran: list[str] = []
+    orphans = [n for n, r in experts_of(loaded.model, candidates).items() if r is None]
 
-    def fires(name: str) -> Any:
-        return lambda *_: fired.add(name)
+    def note(name: str) -> Any:
+        return lambda *_: ran.append(name)
 
     with loaded.lock, torch.inference_mode(), ExitStack() as hooks:
-        for name, router in experts_of(loaded.model, candidates).items():
-            if router is None:
-                module = loaded.model.get_submodule(name)
-                hooks.callback(module.register_forward_hook(fires(name)).remove)
+        for name in [*orphans, *(candidate.name for candidate in candidates)]:
+            module = loaded.model.get_submodule(name)
+            hooks.callback(module.register_forward_hook(note(name)).remove)
         with listening(candidates) as calls:
             run_ids(loaded, [ids], [target] if target else [])
-    if fired:
-        raise ModelLoadError(f"the router of the experts in {min(fired)} can't be found")
-    if often := [c.name for c, kept in zip(candidates, calls, strict=True) if len(kept) > 1]:
+    if lost := sorted(set(orphans) & set(ran)):
+        raise ModelLoadError(f"the router of the experts in {lost[0]} can't be found")
+    if often := [name for name in ran if ran.count(name) > 1]:
         raise ModelLoadError(f"its router {often[0]} runs several times in one pass")
-    sites = tuple(
-        _site(candidate, kept[0]) for candidate, kept in zip(candidates, calls, strict=True) if kept
-    )
+    found = [(c, kept[0]) for c, kept in zip(candidates, calls, strict=True) if kept]
+    found.sort(key=lambda pair: ran.index(pair[0].name))
+    sites = tuple(_site(candidate, output) for candidate, output in found)
     if not sites:
         raise ModelLoadError("none of its routers runs on text alone")
     kinds = {type(site.module).__name__ for site in sites}

@@ -63,6 +63,7 @@ def trace_of(
             "max_tokens": max_tokens,
             **{name: value for name, value in task.settings().items() if name != "target"},
             **({"stopped": True} if stopped else {}),
+            **({"notes": list(loaded.notes)} if loaded.notes else {}),
         },
         target=task.target,
         output=(
@@ -84,8 +85,13 @@ def mode_of(loaded: LoadedModel, task: Task) -> str:
 
 def _tokens(loaded: LoadedModel, ids: Sequence[int], generated: int) -> TokenSequence:
     special = set(loaded.tokenizer.all_special_ids)
+    pieces = loaded.tokenizer.convert_ids_to_tokens(list(ids))
     return TokenSequence(
-        tokens=tuple(loaded.tokenizer.convert_ids_to_tokens(list(ids))),
+        # A model can know, and generate, more ids than its tokenizer.
+        tokens=tuple(
+            piece if piece is not None else f"<id {token}>"
+            for piece, token in zip(pieces, ids, strict=True)
+        ),
         token_ids=list(ids),  # type: ignore[arg-type]
         special=[token in special for token in ids],  # type: ignore[arg-type]
         generated=[place >= len(ids) - generated for place in range(len(ids))],  # type: ignore[arg-type]

@@ -335,7 +335,7 @@ def test_transitions_count_tokens_and_leave_rows_without_any_blank() -> None:
     heat, texts = figure["data"]
     assert heat["z"][0] == [0.0, 0.5, 0.0, 0.5]
     assert heat["z"][1] == [None] * 4
-    assert texts["text"][:4] == ["", "1", "", "1"]
+    assert texts["text"][:4] == ["\u00a0", "1", "\u00a0", "1"]
     assert heat["hovertext"][1][0].endswith("no token chose expert 1")
     note = figure["layout"]["annotations"][0]["text"]
     assert note == "Blank: no token chose experts 1, 3 in layer 1."
