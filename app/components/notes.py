@@ -5,6 +5,8 @@ from __future__ import annotations
 from app.routing.capacity import APPROXIMATE
 from app.routing.trace import RoutingTrace
 
+_MOST_OUTPUT = 200
+
 
 def notes(trace: RoutingTrace) -> str:
     """Mode, score function, and how capacity counts."""
@@ -25,6 +27,8 @@ def notes(trace: RoutingTrace) -> str:
                 "With a cache each step sees one token, so nothing is over capacity in the "
                 "decoder; forced to the same text, tokens can be dropped."
             )
+        if trace.output:
+            sentences.append(f"They read «{_beginning(trace.output)}».")
     elif mode == "teacher-forced":
         sentences.append("The decoder reads the target text (teacher forcing).")
     if own is not None:
@@ -37,3 +41,8 @@ def notes(trace: RoutingTrace) -> str:
         )
     told = trace.provenance.get("notes", [])
     return " ".join([*sentences, *(f"{note[:1].upper()}{note[1:]}." for note in told)])
+
+
+def _beginning(text: str) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= _MOST_OUTPUT else text[: _MOST_OUTPUT - 1] + "…"

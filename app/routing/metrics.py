@@ -3,92 +3,32 @@
 Symbols: N experts, T tokens, k chosen per token, e_t the experts that token t chose, p_t its
 probabilities, P their mean over tokens, n_i the number of assignments to expert i,
 f_i = n_i / (kT) its load, H entropy. Logarithms are base 2 unless said otherwise, σ is the
-population's, calculations are float64. `experts` is int [T, k], or [T] for first choices.
-Undefined values are NaN, impossible inputs raise ValueError. A dropped token counts in the
-load of the expert that its router chose, and in the drop rate.
+population's, calculations are float64. `experts` is int [T, k], or [T] for first choices;
+`probabilities` are float [T, N], rows summing to 1; `load` is float [N], scaled to sum 1.
+Undefined values are NaN: of no tokens, and of an empty, all-zero or undefined load.
+Impossible inputs raise ValueError. A dropped token counts in the load of the expert that its
+router chose, and in the drop rate.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from app.routing.results import Counts, DropRate, Entropy, Floats, Repetition, Specialisation
+from app.routing.results import Paths as Paths
+from app.routing.results import TransitionInformation as TransitionInformation
 from app.routing.trace import RouterLayer
 
-Floats = NDArray[np.float64]
-Counts = NDArray[np.int64]
 Experts = NDArray[np.integer]
 Probabilities = NDArray[np.floating]
 
 NAN = float("nan")
-# Pairs held in memory at once while tokens are permuted.
-_PAIRS = 2_000_000
-
-
-class Entropy(NamedTuple):
-    """An entropy in bits, and divided by log2 N (in [0, 1]; NaN for N = 1)."""
-
-    bits: float
-    normalised: float
-
-    def __float__(self) -> float:
-        return self.bits
-
-
-class Repetition(NamedTuple):
-    """Repetition of experts from token to token, two chance levels, n pairs of tokens."""
-
-    rate: float
-    chance_load: float
-    chance_uniform: float
-    n: int
-
-    def __float__(self) -> float:
-        return self.rate
-
-
-class TransitionInformation(NamedTuple):
-    """Mutual information in bits, mean and 95th percentile of its null, n tokens."""
-
-    bits: float
-    null_mean: float
-    null_95: float
-    n: int
-
-    def __float__(self) -> float:
-        return self.bits
-
-
-class Paths(NamedTuple):
-    """Paths of n tokens: how many, per token, their entropy; `coverage[m-1]` of the top m."""
-
-    distinct: int
-    share_distinct: float
-    entropy_bits: float
-    coverage: Floats
-    n: int
-
-
-class Specialisation(NamedTuple):
-    """`share` float64 [labels, N], the share k/N that chance gives, `counts` int64 [labels]."""
-
-    share: Floats
-    baseline: float
-    counts: Counts
-
-
-class DropRate(NamedTuple):
-    """Share of dropped tokens, overall and float64 by position; n tokens."""
-
-    overall: float
-    by_position: Floats
-    n: int
-
-    def __float__(self) -> float:
-        return self.overall
+# Entries of [T, R, N'] while tokens are permuted R times: few enough for a processor's cache.
+_ENTRIES = 2_000_000
 
 
 def _chosen(experts: Experts, num_experts: int | None) -> NDArray[np.int64]:
@@ -136,7 +76,7 @@ def distribution(probabilities: Probabilities) -> Floats:
 def expert_load(experts: Experts, num_experts: int) -> Floats:
     """Load f_i = n_i / (kT), float64 [N], sums to 1 (Fedus et al. 2021, eq. 5, for k = 1).
 
-    `experts` int [T, k]. Balanced routing gives 1/N everywhere. NaN without tokens.
+    Balanced routing gives 1/N everywhere, no tokens NaN.
     """
     counts = np.bincount(_chosen(experts, num_experts).ravel(), minlength=num_experts)
     total = counts.sum()
@@ -151,19 +91,13 @@ def _shares(load: Floats) -> Floats | None:
 
 
 def coefficient_of_variation(load: Floats) -> float:
-    """σ(f) / μ(f) with the population σ (Shazeer et al. 2017, §4): 0 balanced, √(N−1) at most.
-
-    `load` float [N]. NaN for an empty, all-zero or undefined load.
-    """
+    """σ(f) / μ(f) with the population σ (Shazeer et al. 2017, §4): 0 balanced, √(N−1) at most."""
     f = _shares(load)
     return NAN if f is None else float(np.std(f) / np.mean(f))
 
 
 def gini(load: Floats) -> float:
-    """Gini coefficient Σ_i (2i−N−1) f₍ᵢ₎ / (N Σf), f ascending: 0 balanced, (N−1)/N at most.
-
-    `load` float [N]. NaN for an empty, all-zero or undefined load.
-    """
+    """Gini coefficient Σ_i (2i−N−1) f₍ᵢ₎ / (N Σf), f ascending: 0 balanced, (N−1)/N at most."""
     f = _shares(load)
     if f is None:
         return NAN
@@ -172,16 +106,13 @@ def gini(load: Floats) -> float:
 
 
 def max_violation(load: Floats) -> float:
-    """MaxVio N·max f − 1 (Wang et al. 2024, arXiv 2408.15664): 0 balanced, N−1 at most.
-
-    `load` float [N]. NaN for an empty, all-zero or undefined load.
-    """
+    """MaxVio N·max f − 1 (Wang et al. 2024, arXiv 2408.15664): 0 balanced, N−1 at most."""
     f = _shares(load)
     return NAN if f is None else max(float(len(f) * f.max() - 1), 0.0)
 
 
 def active_share(load: Floats) -> float:
-    """Share of experts that took at least one token, in (0, 1]. NaN for an undefined load."""
+    """Share of experts that took at least one token, in (0, 1]."""
     f = _shares(load)
     return NAN if f is None else float(np.mean(f > 0))
 
@@ -189,8 +120,7 @@ def active_share(load: Floats) -> float:
 def auxiliary_loss(probabilities: Probabilities, experts: Experts, num_experts: int) -> float:
     """Balance loss N·Σ_i f_i P_i of one layer (Fedus et al. 2021, eq. 4, without its α).
 
-    `probabilities` float [T, N], rows summing to 1; `experts` int [T, k]. In [0, N/k]: 1
-    when f or P is balanced, N/k when the same k experts have all of both. NaN without tokens.
+    In [0, N/k]: 1 when f or P is balanced, N/k when the same k experts have all of both.
     """
     p = np.asarray(probabilities, dtype=np.float64)
     if not p.shape[0]:
@@ -201,7 +131,7 @@ def auxiliary_loss(probabilities: Probabilities, experts: Experts, num_experts: 
 def z_loss(logits: NDArray[np.floating]) -> float:
     """Mean over tokens of (ln Σ_i exp x_t,i)², natural logarithm (ST-MoE, Zoph et al. 2022, eq. 5).
 
-    `logits` float [T, N], as the router gave them. At least 0, no upper end. NaN without tokens.
+    `logits` float [T, N], as the router gave them. At least 0, no upper end.
     """
     x = np.asarray(logits, dtype=np.float64)
     if not x.size:
@@ -213,28 +143,19 @@ def z_loss(logits: NDArray[np.floating]) -> float:
 
 
 def token_entropy(probabilities: Probabilities) -> Entropy:
-    """Mean over tokens of H(p_t), in [0, log2 N] bits: high when the router is undecided.
-
-    `probabilities` float [T, N], rows summing to 1. NaN without tokens; for N = 1 normalised is.
-    """
+    """Mean over tokens of H(p_t), in [0, log2 N] bits: high when the router is undecided."""
     p = np.asarray(probabilities, dtype=np.float64)
     return _entropy(float(entropy_bits(p).mean()) if p.size else NAN, p.shape[1])
 
 
 def marginal_entropy(probabilities: Probabilities) -> Entropy:
-    """H(P) of the mean distribution P, in [0, log2 N] bits: high when all experts are wanted.
-
-    `probabilities` float [T, N], rows summing to 1. NaN without tokens; for N = 1 normalised is.
-    """
+    """H(P) of the mean distribution P, in [0, log2 N] bits: high when all experts are wanted."""
     p = np.asarray(probabilities, dtype=np.float64)
     return _entropy(float(entropy_bits(p.mean(axis=0))) if p.size else NAN, p.shape[1])
 
 
 def load_entropy(load: Floats) -> Entropy:
-    """H(f) of the load, in [0, log2 N] bits: log2 N when balanced, 0 when one expert takes all.
-
-    `load` float [N]. NaN for an undefined load; for N = 1 normalised is.
-    """
+    """H(f) of the load, in [0, log2 N] bits: log2 N when balanced, 0 when one expert takes all."""
     f = _shares(load)
     return _entropy(NAN if f is None else float(entropy_bits(f)), len(load))
 
@@ -243,7 +164,6 @@ def token_information(probabilities: Probabilities) -> float:
     """I(token; expert) = H(P) − mean H(p_t) in bits, in [0, log2 N].
 
     How much the choice depends on the token: 0 when all tokens have the same distribution.
-    `probabilities` float [T, N], rows summing to 1. NaN without tokens.
     """
     bits = marginal_entropy(probabilities).bits - token_entropy(probabilities).bits
     # Never negative (Jensen); rounding can make it −1e−16. NaN passes through.
@@ -257,31 +177,21 @@ def mutual_information(joint_counts: ArrayLike) -> float:
     (Miller 1955). NaN without counts.
     """
     counts = np.asarray(joint_counts)
-    return float(_information(counts)) if counts.sum() > 0 else NAN
-
-
-def _information(counts: NDArray[Any]) -> Floats:
-    """Mutual information of tables [..., A, B] that each hold at least one count."""
-    p = counts / counts.sum(axis=(-2, -1), keepdims=True)
-    joint = entropy_bits(p.reshape(*p.shape[:-2], p.shape[-2] * p.shape[-1]))
-    bits = entropy_bits(p.sum(axis=-1)) + entropy_bits(p.sum(axis=-2)) - joint
-    return np.asarray(np.maximum(bits, 0.0))
+    if not counts.sum() > 0:
+        return NAN
+    p = counts / counts.sum()
+    bits = entropy_bits(p.sum(axis=1)) + entropy_bits(p.sum(axis=0)) - entropy_bits(p.ravel())
+    return max(float(bits), 0.0)
 
 
 def confidence(probabilities: Probabilities) -> float:
-    """Mean over tokens of the largest probability p₍₁₎, in [1/N, 1]. NaN without tokens.
-
-    `probabilities` float [T, N].
-    """
+    """Mean over tokens of the largest probability p₍₁₎, in [1/N, 1]."""
     p = np.asarray(probabilities, dtype=np.float64)
     return float(p.max(axis=1).mean()) if p.size else NAN
 
 
 def margin(probabilities: Probabilities) -> float:
-    """Mean over tokens of p₍₁₎ − p₍₂₎, the lead of the first choice, in [0, 1].
-
-    `probabilities` float [T, N]. NaN without tokens, and for N = 1 (there is no second).
-    """
+    """Mean over tokens of the lead p₍₁₎ − p₍₂₎, in [0, 1]. NaN for N = 1: there is no second."""
     p = np.asarray(probabilities, dtype=np.float64)
     if not p.size or p.shape[1] < 2:
         return NAN
@@ -299,11 +209,10 @@ def _overlap(a: NDArray[np.int64], b: NDArray[np.int64]) -> float:
 def repetition_rate(experts: Experts, num_experts: int | None = None) -> Repetition:
     """Mean |e_t ∩ e_{t−1}| / k over neighbouring tokens, in [0, 1]; P(e_t = e_{t−1}) for k = 1.
 
-    `experts` int [T, k] in the order of the text. `chance_load` Σ_i (k f_i)² / k is what tokens
-    drawn independently at this load give, `chance_uniform` k/N what balanced ones do (NaN
-    without `num_experts`). Mixtral (Jiang et al. 2024, arXiv 2401.04088, §5) counts the first
-    choice, which is the same with `experts[:, :1]`, and "first or second", which differs: there
-    one shared expert suffices. NaN for fewer than two tokens.
+    `experts` in the order of the text; NaN for fewer than two. `chance_load` Σ_i (k f_i)² / k is
+    what tokens drawn independently at this load give, `chance_uniform` k/N what balanced ones do
+    (NaN without `num_experts`). Mixtral (Jiang et al. 2024, arXiv 2401.04088, §5) counts the first
+    choice, as with `experts[:, :1]`, and "first or second", where one shared expert suffices.
     """
     chosen = _chosen(experts, num_experts)
     pairs, k = max(len(chosen) - 1, 0), chosen.shape[1]
@@ -358,32 +267,51 @@ def transition_information(
     columns = num_experts if num_to is None else num_to
     counts = transition_counts(from_experts, to_experts, num_experts, columns)
     a, b = _chosen(from_experts, num_experts), _chosen(to_experts, columns)
-    tokens, cells = len(a), counts.size
-    if tokens < 2:
-        return TransitionInformation(NAN, NAN, NAN, tokens)
+    if len(a) < 2:
+        return TransitionInformation(NAN, NAN, NAN, len(a))
+    bits = mutual_information(counts)
+    if permutations < 1:
+        return TransitionInformation(bits, NAN, NAN, len(a))
+    # Both marginal entropies stay, and H(A, B) = log2 n − Σ c log2 c / n for n counts c.
+    sums = _permuted(a, b, counts.shape, permutations, seed)
+    null = np.maximum(bits + (sums[1:] - sums[0]) / counts.sum(), 0.0)
+    return TransitionInformation(bits, float(null.mean()), float(np.quantile(null, 0.95)), len(a))
+
+
+def _permuted(a: Counts, b: Counts, shape: tuple[int, ...], permutations: int, seed: int) -> Floats:
+    """Σ c log2 c of `transition_counts`, as it is and after each permutation of b's tokens."""
+    tokens, (n, columns) = len(a), shape
+    chosen = transition_counts(np.arange(tokens), b, tokens, columns)
+    load = np.bincount(a.ravel(), minlength=n)
+    by_expert = np.split(np.argsort(a, axis=None) // a.shape[1], np.cumsum(load)[:-1])
+    # No count is higher. The smaller its type, the more of them are added at once.
+    highest = int(load.max() * chosen.max())
+    chosen = chosen.astype(np.min_scalar_type(highest))
+    c = np.arange(highest + 1)
+    c_log_c = c * np.log2(np.maximum(c, 1))
     rng = np.random.default_rng(seed)
-    step = max(1, _PAIRS // max(int(counts.sum()), cells))
-    null: list[Floats] = []
-    for start in range(0, permutations, step):
-        size = min(step, permutations - start)
-        order = rng.permuted(np.tile(np.arange(tokens), (size, 1)), axis=1)
-        pairs = a[:, :, None] * columns + b[order][:, :, None, :]
-        pairs += np.arange(size)[:, None, None, None] * cells
-        tables = np.bincount(pairs.ravel(), minlength=size * cells)
-        null.append(_information(tables.reshape(size, *counts.shape)))
-    if not null:
-        return TransitionInformation(mutual_information(counts), NAN, NAN, tokens)
-    values = np.concatenate(null)
-    high = float(np.quantile(values, 0.95))
-    return TransitionInformation(mutual_information(counts), float(values.mean()), high, tokens)
+    step = max(1, _ENTRIES // (tokens * columns))
+    found = np.zeros(permutations + 1)
+    for start in range(0, permutations + 1, step):
+        sums = found[start : start + step]
+        order = np.tile(np.arange(tokens), (len(sums), 1))
+        shuffled = order if start else order[1:]
+        rng.permuted(shuffled, axis=1, out=shuffled)
+        rows = chosen.take(order.T, axis=0).reshape(tokens, len(sums) * columns)
+        # Reused, and one expert at a time: fresh memory would cost more than the sums.
+        copied = np.empty((int(load.max()), rows.shape[1]), rows.dtype)
+        for its in by_expert:
+            part = rows.take(its, axis=0, out=copied[: len(its)], mode="clip")
+            counts = np.add.reduce(part, axis=0, dtype=rows.dtype)
+            sums += c_log_c.take(counts).reshape(len(sums), columns).sum(axis=1)
+    return found
 
 
 def co_activation(experts: Experts, num_experts: int) -> Floats:
     """N(ij) / N(i), float64 [N, N]: of the tokens of i, which share also chose j (OLMoE, §5).
 
-    `experts` int [T, k]; every pair among the k counts (Muennighoff et al. 2024, arXiv
-    2409.02060). In [0, 1]; a row sums to k − 1. NaN on the diagonal, in the row of an expert
-    without tokens, and everywhere for k = 1.
+    Every pair among the k counts (Muennighoff et al. 2024, arXiv 2409.02060). In [0, 1]; a row sums
+    to k − 1. NaN on the diagonal, in the row of an expert without tokens, for k = 1 everywhere.
     """
     return _conditional(transition_counts(experts, experts, num_experts), experts, num_experts)
 
@@ -391,7 +319,7 @@ def co_activation(experts: Experts, num_experts: int) -> Floats:
 def rank_adjacent_co_activation(experts: Experts, num_experts: int) -> Floats:
     """`co_activation` that counts pairs of neighbouring ranks only, as OLMoE's own script does.
 
-    `experts` int [T, k] in order of rank. A row sums to at most 2. NaN as in `co_activation`.
+    `experts` in order of rank. A row sums to at most 2. NaN as in `co_activation`.
     """
     chosen = _chosen(experts, num_experts)
     pairs = transition_counts(chosen[:, :-1].ravel(), chosen[:, 1:].ravel(), num_experts)
@@ -432,8 +360,8 @@ def specialisation(
 ) -> Specialisation:
     """N(E, D) / N(D): which share of the tokens with label D chose expert E (OLMoE, §5).
 
-    `label_ids` int [T], a domain per token, or token ids for vocabulary specialisation;
-    `experts` int [T, k]. Shares are in [0, 1], a row sums to k. NaN for a label without tokens.
+    `label_ids` int [T], a domain per token, or token ids for vocabulary specialisation. Shares
+    are in [0, 1], a row sums to k. NaN for a label without tokens.
     """
     chosen = _chosen(experts, num_experts)
     joint = transition_counts(label_ids, chosen, num_labels, num_experts)
@@ -473,7 +401,7 @@ def saturation(experts_a: Experts, experts_b: Experts) -> float:
     """Mean |E_t(a) ∩ E_t(b)| / k, in [0, 1] (OLMoE, §5); chance for balanced loads is k/N.
 
     Both int [T, k] of the same tokens, in OLMoE one layer at two checkpoints. Says something
-    only where expert i means the same in both. NaN without tokens.
+    only where expert i means the same in both.
     """
     a, b = _chosen(experts_a, None), _chosen(experts_b, None)
     if a.shape != b.shape:
@@ -485,8 +413,7 @@ def drop_rate(dropped: NDArray[np.bool_] | Sequence[NDArray[np.bool_]]) -> DropR
     """Share of tokens that the expert capacity left unprocessed (Fedus et al. 2021, §2.2).
 
     `dropped` bool [T], or several of them, one per sentence. By position (OpenMoE, Xue et al.
-    2024, arXiv 2402.01739): the mean over the sentences that reach it. In [0, 1]. NaN without
-    tokens.
+    2024, arXiv 2402.01739): the mean over the sentences that reach it. In [0, 1].
     """
     one = len(dropped) == 0 or np.ndim(dropped[0]) == 0
     rows = [np.asarray(row, dtype=bool) for row in ([dropped] if one else dropped)]
@@ -544,12 +471,9 @@ def stack_metrics(layers: Sequence[RouterLayer]) -> dict[str, list[float]]:
     NaN where N or k differ. The last two compare experts by number.
     """
     _same_tokens(layers)
-    found: dict[str, list[float]] = {
-        name: []
-        for name in ("transition_information", "transition_null", "saturation", "load_distance")
-    }
-    before: RouterLayer | None = None
-    for layer in layers:
+    names = ("transition_information", "transition_null", "saturation", "load_distance")
+    found: dict[str, list[float]] = {name: [] for name in names}
+    for before, layer in zip([None, *layers], layers, strict=False):
         last = layers[-1]
         alike = (layer.num_experts, layer.top_k) == (last.num_experts, last.top_k)
         found["saturation"].append(saturation(layer.experts, last.experts) if alike else NAN)
@@ -563,7 +487,6 @@ def stack_metrics(layers: Sequence[RouterLayer]) -> dict[str, list[float]]:
         found["transition_information"].append(moved.bits)
         found["transition_null"].append(moved.null_mean)
         found["load_distance"].append(distance)
-        before = layer
     return found
 
 

@@ -381,13 +381,47 @@ class TestTransitions:
         assert found.bits == pytest.approx(whole)
         assert found.null_mean == pytest.approx(whole / 3 + 2 * other / 3, abs=0.02)
 
+    @pytest.mark.parametrize(
+        ("tokens", "n", "k", "m", "j"),
+        [(40, 8, 1, 8, 1), (40, 8, 2, 5, 3), (3, 64, 8, 64, 8), (700, 2, 1, 3, 2)],
+    )
+    def test_null_is_the_information_of_the_permuted_tokens(
+        self, tokens: int, n: int, k: int, m: int, j: int
+    ) -> None:
+        # Unequal loads; with 700 tokens a pair comes up more often than one byte can count.
+        rng = np.random.default_rng(1)
+        a = np.argsort(rng.random((tokens, n)) + np.linspace(0, 0.5, n))[:, :k]
+        b = np.argsort(rng.random((tokens, m)) + np.linspace(0, 0.5, m))[:, :j]
+        found = metrics.transition_information(a, b, n, 30, seed=5, num_to=m)
+        orders = np.tile(np.arange(tokens), (30, 1))
+        null = [
+            metrics.mutual_information(metrics.transition_counts(a, b[order], n, m))
+            for order in np.random.default_rng(5).permuted(orders, axis=1)
+        ]
+        assert found.bits == metrics.mutual_information(metrics.transition_counts(a, b, n, m))
+        assert found.null_mean == pytest.approx(np.mean(null), abs=1e-12)
+        assert found.null_95 == pytest.approx(np.quantile(null, 0.95), abs=1e-12)
+
+    def test_an_expert_chosen_twice_counts_twice(self) -> None:
+        a, b = np.array([[0, 0]] * 200 + [[1, 0]] * 3), np.array([[1, 1]] * 200 + [[0, 1]] * 3)
+        found = metrics.transition_information(a, b, 2, 1)
+        order = np.random.default_rng(0).permuted(np.arange(203)[None], axis=1)[0]
+        null = metrics.mutual_information(metrics.transition_counts(a, b[order], 2))
+        assert found.null_mean == pytest.approx(null, abs=1e-12)
+
+    def test_what_no_order_changes_is_its_own_null(self) -> None:
+        # One layer has no choice: exactly 0, and no rounding left over.
+        a = np.random.default_rng(0).integers(0, 7, (61, 1))
+        for sides in ((a, a * 0), (a * 0, a)):
+            assert metrics.transition_information(*sides, 7)[:3] == (0, 0, 0)
+
     def test_null_depends_on_its_seed_alone(self, monkeypatch: pytest.MonkeyPatch) -> None:
         rng = np.random.default_rng(0)
         a, b = rng.integers(0, 8, (30, 1)), np.argsort(rng.random((30, 6)))[:, :2]
         first = metrics.transition_information(a, b, 8, num_to=6)
         assert metrics.transition_information(a, b, 8, num_to=6, seed=1) != first
         # In small portions, as for texts too long for one.
-        monkeypatch.setattr(metrics, "_PAIRS", 200)
+        monkeypatch.setattr(metrics, "_ENTRIES", 200)
         assert metrics.transition_information(a, b, 8, num_to=6) == first
 
     def test_no_permutations_no_null(self) -> None:
