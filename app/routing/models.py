@@ -243,7 +243,9 @@ def _end_tokens(model: PreTrainedModel) -> frozenset[int]:
 
 def tokenizer_hash(tokenizer: PreTrainedTokenizerBase) -> str:
     """SHA-256 of everything that decides how a text is split, its first 16 hex digits."""
-    return hashlib.sha256(tokenizer.backend_tokenizer.to_str().encode()).hexdigest()[:16]
+    backend: Any = getattr(tokenizer, "backend_tokenizer", None)
+    whole = backend.to_str() if backend else repr(sorted(tokenizer.get_vocab().items()))
+    return hashlib.sha256(whole.encode()).hexdigest()[:16]
 
 
 def _weight_files(folder: Path) -> list[Path]:
