@@ -33,8 +33,13 @@
       box.dataset.kind = outcome.kind;
       box.dataset.capacity = outcome.capacity || "";
       const options = viewOptions(outcome.kind);
-      if (box.dataset.options !== outcome.kind && options) set("stack-view", { options });
+      if (box.dataset.options !== outcome.kind) set("stack-view", { options });
+      if (view === "decoder" && !options.some(({ value }) => value === view)) {
+        view = "both";
+        set("stack-view", { value: view });
+      }
       box.dataset.options = outcome.kind;
+      if (!outcome.capacity) own = null;
       if (outcome.capacity && outcome.capacity !== own) {
         const untouched = own === null ? capacity === 64 : capacity === own;
         own = outcome.capacity;
@@ -45,20 +50,22 @@
     box.dataset.view = view;
     box.dataset.source = source;
     box.dataset.sample = sample;
-    document.getElementById("stop-button").disabled = !(outcome && outcome.state === "generating");
+    // Through React's own state: it drops clicks on a button that it believes disabled.
+    set("stop-button", { disabled: !(outcome && outcome.state === "generating") });
     const next = { view, settings: {}, attempt: again || 0 };
     if (view !== "encoder" && !box.dataset.recorded) {
       if (source === "target" && box.dataset.kind !== "decoder-only") next.settings.target = target || "";
       else {
-        next.settings.generate = { max_new_tokens: Number(tokens) || 0, do_sample: !!sample };
-        if (sample) Object.assign(next.settings.generate, { temperature: Number(temperature), seed: Number(seed) });
+        next.settings.generate = { max_new_tokens: tokens ?? null, do_sample: !!sample };
+        if (sample) Object.assign(next.settings.generate, { temperature: temperature ?? null, seed: seed ?? null });
       }
     }
     const room = document.getElementById("capacity-label");
     if (own) room.textContent = `Room for ${capacity} of ${own} tokens per expert`;
     if (own && Number(capacity) < own) next.settings.capacity = Number(capacity);
     if (current && JSON.stringify(current) === JSON.stringify(next)) return skip();
-    if (current && !same({ ...current, text: "" }, { ...next, text: "" })) edited();
+    if (current && !same(current, next)) edited();
+    else if (current) edits += 1; // another view of the same
     return next;
   }
 
@@ -214,7 +221,7 @@
   function keepAddress(outcome) {
     if (!outcome || !outcome.address || !edits || location.pathname !== "/") return;
     const pin = pinned ? `&pin=${encodeURIComponent(JSON.stringify(pinned))}` : "";
-    if (outcome.address.length < 4000) history.replaceState(history.state, "", outcome.address + pin);
+    if (outcome.address.length < 12000) history.replaceState(history.state, "", outcome.address + pin);
   }
 
   /* Clicking pins; clicking the same again frees. */
@@ -239,8 +246,8 @@
 
   const stackOf = (id) => ((shown && shown.stacks) || ["encoder"])[id.endsWith("-2") ? 1 : 0];
 
-  function currentTheme() {
-    pinned = null;
+  function currentTheme(_id, selection) {
+    pinned = selection || null;
     shown = null;
     due = null;
     seen = {};

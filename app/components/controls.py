@@ -45,8 +45,10 @@ class Choices:
         ):
             try:
                 found[name] = kind(query[name])
-            except (KeyError, ValueError):
+            except (KeyError, TypeError, ValueError):
                 continue
+        if found.get("capacity", 1) < 1:
+            del found["capacity"]
         choices = replace(plain, **found)  # type: ignore[arg-type]
         view, source = query.get("view", ""), query.get("source", "")
         return replace(
@@ -102,7 +104,7 @@ def task_of(text: str, asked: Mapping[str, Any]) -> Task:
     return Task.of(text, asked.get("settings") or {})
 
 
-def controls(choices: Choices, limit: int, fixed: bool = False) -> html.Div:
+def controls(choices: Choices, fixed: bool = False) -> html.Div:
     """The controls; scripts show those that go with the model. `fixed` for a recorded run."""
     return html.Div(
         [
@@ -148,7 +150,7 @@ def controls(choices: Choices, limit: int, fixed: bool = False) -> html.Div:
                 ],
                 className="target",
             ),
-            _generation(choices, limit, fixed),
+            _generation(choices, fixed),
             html.Div(
                 [
                     html.Label(
@@ -182,21 +184,20 @@ def controls(choices: Choices, limit: int, fixed: bool = False) -> html.Div:
     )
 
 
-def _generation(choices: Choices, limit: int, fixed: bool) -> html.Div:
-    def number(id_: str, label: str, value: float, **options: Any) -> html.Span:
-        box = dbc.Input(id=id_, type="number", value=value, disabled=fixed, **options)
+def _generation(choices: Choices, fixed: bool) -> html.Div:
+    def number(id_: str, label: str, value: float) -> html.Span:
+        # Without bounds: what is out of them is told by the server, not silently withheld.
+        box = dbc.Input(id=id_, type="number", value=value, step="any", disabled=fixed)
         return html.Span([html.Label(label, htmlFor=id_, className="quiet"), box])
 
     return html.Div(
         [
-            number(ids.NEW_TOKENS, "New tokens", choices.max_new_tokens, min=1, max=limit, step=1),
+            number(ids.NEW_TOKENS, "New tokens", choices.max_new_tokens),
             dbc.Checkbox(id=ids.SAMPLE, label="sample", value=choices.do_sample, disabled=fixed),
             html.Span(
                 [
-                    number(
-                        ids.TEMPERATURE, "temperature", choices.temperature, min=0.05, step=0.05
-                    ),
-                    number(ids.SEED, "seed", choices.seed, min=0, step=1),
+                    number(ids.TEMPERATURE, "temperature", choices.temperature),
+                    number(ids.SEED, "seed", choices.seed),
                 ],
                 className="sampling",
             ),

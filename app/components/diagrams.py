@@ -348,6 +348,7 @@ def register(app: Dash, analyst: Analyst) -> None:
         ClientsideFunction("moescope", "currentTheme"),
         Output(ids.THEME, "data"),
         Input(ids.THEME, "id"),
+        State(ids.SELECTION, "data"),
     )
     app.clientside_callback(
         ClientsideFunction("moescope", "select"),

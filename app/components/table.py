@@ -41,13 +41,13 @@ def table() -> dag.AgGrid:
                 "field": name,
                 "headerName": name,
                 "filter": kind,
-                "minWidth": 290 if name == "layer_name" else 72 + 8 * len(name),
+                "width": 290 if name == "layer_name" else 72 + 8 * len(name),
                 **({"valueFormatter": _FOUR_DIGITS} if name in _REALS else {}),
                 **({"cellClassRules": _DROPPED} if name == "expert_index" else {}),
             }
             for name, kind in _COLUMNS.items()
         ],
-        defaultColDef={"sortable": True, "resizable": True, "flex": 1},
+        defaultColDef={"sortable": True, "resizable": True},
         rowData=[],
         dashGridOptions={
             "animateRows": False,

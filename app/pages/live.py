@@ -29,9 +29,10 @@ def layout(analyst: Analyst) -> Callable[..., html.Div]:
     """The page's layout; the address opens a text, a model, what the controls say and what
     is selected."""
 
-    def page(
-        text: str | None = None, model: str | None = None, pin: str = "", **query: str
-    ) -> html.Div:
+    def page(**given: Any) -> html.Div:
+        # A name that stands twice in an address comes as a list.
+        query = {name: v[0] if isinstance(v, list) else v for name, v in given.items()}
+        text, model, pin = query.get("text"), query.get("model"), query.get("pin", "")
         registry = analyst.registry
         chosen = model if model in registry.specs else registry.default
         start = text or EXAMPLES[0][1]
@@ -40,7 +41,7 @@ def layout(analyst: Analyst) -> Callable[..., html.Div]:
             [
                 html.H1("Live routing", className="visually-hidden"),
                 entry(start, list(registry.specs), chosen, choices, kept=not text),
-                controls(choices, analyst.max_tokens),
+                controls(choices),
                 html.Div(
                     [
                         html.Span("try:", className="quiet"),

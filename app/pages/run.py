@@ -51,7 +51,7 @@ def _recorded(run: RecordedRun, run_id: str) -> html.Div:
         [
             html.H1("Recorded run", className="visually-hidden"),
             entry(trace.text, [trace.model.id], trace.model.id, choices, fixed=True),
-            controls(choices, len(trace.text), fixed=True),
+            controls(choices, fixed=True),
             html.P(
                 [
                     html.Time(

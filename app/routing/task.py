@@ -24,8 +24,12 @@ class Generation:
 
     def check(self, limit: int) -> None:
         """Raises InvalidTaskError for a setting out of range; `limit` in tokens."""
-        if type(self.max_new_tokens) is not int or type(self.seed) is not int:
-            raise InvalidTaskError("max_new_tokens and seed must be whole numbers")
+        for name in ("max_new_tokens", "seed"):
+            if type(getattr(self, name)) is not int:
+                raise InvalidTaskError(f"{name} must be a whole number")
+        for name in ("temperature", "top_p"):
+            if type(getattr(self, name)) not in (int, float):
+                raise InvalidTaskError(f"{name} must be a number")
         if not 1 <= self.max_new_tokens <= limit:
             raise InvalidTaskError(
                 f"max_new_tokens must be from 1 to {limit}, not {_short(self.max_new_tokens)}"

@@ -62,6 +62,7 @@ def trace_of(
             "mode": mode_of(loaded, task),
             "max_tokens": max_tokens,
             **{name: value for name, value in task.settings().items() if name != "target"},
+            **({"own_capacity": loaded.capacity} if task.capacity is not None else {}),
             **({"stopped": True} if stopped else {}),
             **({"notes": list(loaded.notes)} if loaded.notes else {}),
         },

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from urllib.parse import quote
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -15,6 +16,8 @@ FORTY = (
     "The quick brown fox jumps over the lazy dog while seven curious engineers watch "
     "the router send each token to a different expert in every layer."
 )
+# Both stacks, the decoder's tokens generated and sampled: every control is there.
+GENERATED = "/?view=both&max_new_tokens=8&do_sample=true&capacity=2&text=" + quote(FORTY)
 
 
 @pytest.mark.parametrize("width", [400, 1280, 2000])
@@ -27,6 +30,11 @@ def test_no_page_scrolls_sideways(visit: Visit, width: int) -> None:
     assert flow
     assert flow["width"] >= 360
     assert flow["height"] > 250
+    for path in (GENERATED, "/metrics"):
+        page.goto(visitor.server.url + path)
+        page.wait_for_selector("#flow-figure-2 .main-svg, article section", state="attached")
+        page.wait_for_timeout(1500)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, path
 
 
 def test_theme_follows_the_system_and_is_remembered(visit: Visit) -> None:
@@ -56,11 +64,15 @@ def test_axe_finds_nothing_serious(visit: Visit, scheme: str) -> None:
     page = visitor.open()
     visitor.type("Everybody can read this.")
     link = page.get_attribute("#run-link", "href")
-    for path in ("/", link, "/runs", "/nothing/here"):
+    for path in ("/", link, GENERATED, "/metrics", "/runs", "/nothing/here"):
         page.goto(f"{visitor.server.url}{path}")
         page.wait_for_selector("main h1", state="attached")
-        if path in ("/", link):
+        if path in ("/", link, GENERATED):
             visitor.until("recorded")
+            page.wait_for_timeout(600)
+        if path == GENERATED:
+            page.wait_for_selector("#second-flow", state="visible")
+            page.locator(".metric summary").first.click()
             page.wait_for_timeout(600)
         found = Axe().run(page).response["violations"]
         serious = [
