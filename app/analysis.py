@@ -41,7 +41,8 @@ class Analyst:
         self.registry = registry
         self.recorder = recorder
         self.max_tokens = max_tokens
-        self._traces: OrderedDict[tuple[str, Task], RoutingTrace] = OrderedDict()
+        # By model and task, or as a recorded run by its id.
+        self._traces: OrderedDict[tuple[str, Task | str], RoutingTrace] = OrderedDict()
         self._memory = threading.Lock()
         # How long the last pass of each model took.
         self._seconds: dict[str, float] = {}
@@ -85,13 +86,13 @@ class Analyst:
             return trace
         return self._remember(model_id, task, trace)
 
-    def _known(self, model_id: str, task: Task) -> RoutingTrace | None:
+    def _known(self, model_id: str, task: Task | str) -> RoutingTrace | None:
         with self._memory:
             if known := self._traces.get((model_id, task)):
                 self._traces.move_to_end((model_id, task))
             return known
 
-    def _remember(self, model_id: str, task: Task, trace: RoutingTrace) -> RoutingTrace:
+    def _remember(self, model_id: str, task: Task | str, trace: RoutingTrace) -> RoutingTrace:
         with self._memory:
             self._traces[model_id, task] = trace
             while len(self._traces) > _CACHED_TRACES:
@@ -114,6 +115,10 @@ class Analyst:
     def recorded(self, id_: str) -> RecordedRun:
         """A recorded analysis. Raises RunNotFoundError or RecordingError."""
         return self.recorder.load(id_)
+
+    def recorded_trace(self, id_: str) -> RoutingTrace:
+        """Its trace alone, which never changes, so the store is asked once. Raises the same."""
+        return self._known("", id_) or self._remember("", id_, self.recorded(id_).trace)
 
 
 def build_analyst(settings: Settings) -> Analyst:

@@ -17,7 +17,7 @@ from app.components.controls import Choices, live_link, task_of
 from app.components.details import details
 from app.components.message import sentence
 from app.components.notes import notes
-from app.components.panel import CONFIG, frame, panel
+from app.components.panel import CONFIG, HIDDEN, VISIBLE, frame, panel
 from app.components.summaries import summaries
 from app.figures.flow import flow_figure, flow_min_width
 from app.figures.grid import grid_figure
@@ -33,7 +33,6 @@ log = logging.getLogger(__name__)
 
 # So long an answer about a generation waits for its next token.
 _TOKEN_SECONDS = 0.5
-_HIDDEN, _VISIBLE = {"display": "none"}, {"display": "block"}
 _FIGURES = (
     Output(ids.FLOW, "figure"),
     Output(ids.FLOW, "style"),
@@ -96,7 +95,7 @@ def diagrams(
                                     frame(ids.FLOW_2, "flow-frame", "Flows of the decoder"),
                                 ],
                                 id=ids.SECOND_FLOW,
-                                style=_HIDDEN,
+                                style=HIDDEN,
                             ),
                         ]
                     ),
@@ -124,7 +123,7 @@ def diagrams(
                             _grid(ids.GRID_2, ids.GRID_FRAME_2, "Token grid of the decoder"),
                         ],
                         id=ids.SECOND_GRID,
-                        style=_HIDDEN,
+                        style=HIDDEN,
                     ),
                 ]
             ),
@@ -146,7 +145,7 @@ def diagrams(
                                     frame(ids.LOAD_2, "load-frame", "Load of the decoder"),
                                 ],
                                 id=ids.SECOND_LOAD,
-                                style=_HIDDEN,
+                                style=HIDDEN,
                             ),
                         ],
                         className="loads",
@@ -184,7 +183,7 @@ def obtain(analyst: Analyst, request: Mapping[str, Any], preview: bool = True) -
     Raises RoutingError, RunNotFoundError or RecordingError.
     """
     if "run" in request:
-        trace = analyst.recorded(str(request["run"])).trace
+        trace = analyst.recorded_trace(str(request["run"]))
         capacity = (request.get("settings") or {}).get("capacity")
         return trace if capacity is None else with_capacity(trace, int(capacity))
     task, model = task_of(str(request["text"]), request), str(request["model"])
@@ -211,13 +210,13 @@ def draw(
     """Everything `_DRAWN` names, and the outcome. On an error the diagrams stay as they are."""
     start = time.perf_counter()
     keep = (no_update,) * len(_DRAWN)
-    facts = _facts(analyst, request)
     try:
         trace, done = _so_far(analyst, request)
     except ModelNotReadyError:
         message = loading_text(analyst, str(request["model"]))
-        return *keep, {**request, **facts, "state": "loading", "message": message}
+        return *keep, {**request, "state": "loading", "message": message}
     except (RoutingError, RunNotFoundError, RecordingError) as error:
+        facts = _facts(analyst, request)
         return *keep, {**request, **facts, "state": "error", "message": sentence(error)}
     facts = _facts(analyst, request) or _recorded_facts(trace)
     if trace is None:
@@ -279,8 +278,8 @@ def _figures(
 ) -> tuple[Any, ...]:
     first = _stack_figures(trace, theme, selection, stacks[0])
     if len(stacks) == 1:
-        return (*first, *(no_update,) * len(_SECOND_FIGURES), *(_HIDDEN,) * 3)
-    return (*first, *_stack_figures(trace, theme, selection, stacks[1]), *(_VISIBLE,) * 3)
+        return (*first, *(no_update,) * len(_SECOND_FIGURES), *(HIDDEN,) * 3)
+    return (*first, *_stack_figures(trace, theme, selection, stacks[1]), *(VISIBLE,) * 3)
 
 
 def _stack_figures(

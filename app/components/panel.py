@@ -9,6 +9,7 @@ from dash.development.base_component import Component
 
 from app.components.attributes import attributes
 
+HIDDEN, VISIBLE = {"display": "none"}, {"display": "block"}
 CONFIG: Any = {
     "displaylogo": False,
     "showSendToCloud": False,

@@ -16,7 +16,7 @@ from app.components.comparison import comparison_facts
 from app.components.diagrams import obtain, shown_stacks, sized
 from app.components.dominant import dominant
 from app.components.habits import habits
-from app.components.panel import frame, panel
+from app.components.panel import HIDDEN, VISIBLE, frame, panel
 from app.components.table import rows, table
 from app.figures.depth import depth_figure
 from app.figures.drops import drops_figure
@@ -27,8 +27,6 @@ from app.figures.theme import LIGHT, THEMES, Theme
 from app.figures.transition import transition_figure
 from app.routing.bootstrap import intervals, sentence_ids
 from app.routing.trace import RoutingTrace, Stack
-
-_HIDDEN, _VISIBLE = {"display": "none"}, {"display": "block"}
 
 
 def settled_panels() -> list[Component]:
@@ -50,7 +48,7 @@ def settled_panels() -> list[Component]:
                 frame(ids.DROPS, "drops-frame", "Dropped tokens by position"),
             ),
             id=ids.DROPS_PANEL,
-            style=_HIDDEN,
+            style=HIDDEN,
         ),
         panel(
             "comparison",
@@ -190,7 +188,7 @@ def register(app: Dash, analyst: Analyst) -> None:
         trace = obtain(analyst, settled)
         stack = shown_stacks(trace, settled.get("view"))[-1]
         figure = drops_figure(trace, THEMES.get(theme or "", LIGHT), stack)
-        return (no_update, no_update, _HIDDEN) if figure is None else (*sized(figure), _VISIBLE)
+        return (no_update, no_update, HIDDEN) if figure is None else (*sized(figure), VISIBLE)
 
     @app.callback(
         Output(ids.LAYER_A, "options"),
