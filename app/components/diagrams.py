@@ -303,7 +303,7 @@ def _words(
     return (
         details(trace, theme, pins[about], about),
         notes(trace),
-        *(" ".join(parts) for parts in list(zip(*read, strict=True))[:3]),
+        *(" ".join(parts) for parts in zip(*read, strict=True)),
     )
 
 

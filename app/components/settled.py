@@ -17,7 +17,9 @@ from app.components.diagrams import obtain, shown_stacks, sized
 from app.components.dominant import dominant
 from app.components.habits import habits
 from app.components.panel import HIDDEN, VISIBLE, frame, panel
+from app.components.summaries import measures_summary
 from app.components.table import rows, table
+from app.figures.definitions import stack_values
 from app.figures.depth import depth_figure
 from app.figures.drops import drops_figure
 from app.figures.labels import layer_label
@@ -38,6 +40,7 @@ def settled_panels() -> list[Component]:
             "From the first router layer to the last; dotted is the chance or reference level. "
             "Select a layer to read its values.",
             html.Div(id=ids.CARDS),
+            ids.MEASURES_SUMMARY,
         ),
         html.Div(
             panel(
@@ -93,23 +96,26 @@ def _select(id_: str, label: str) -> html.Span:
 
 def measures(
     analyst: Analyst, settled: Mapping[str, Any], selection: Any, theme: Theme
-) -> tuple[list[Component], list[Component], list[Component]]:
-    """Metric cards, dominant experts and habits of the stacks in view."""
+) -> tuple[list[Component], str, list[Component], list[Component]]:
+    """Metric cards, these in words, dominant experts and habits of the stacks in view."""
     trace = obtain(analyst, settled)
     stacks = shown_stacks(trace, settled.get("view"))
     several = len(stacks) > 1
     measured: list[Component] = []
     ruling: list[Component] = []
     recurring: list[Component] = []
+    told: list[str] = []
     for stack in stacks:
-        pinned = Selection.from_json(selection, trace.stack_layers(stack))
+        layers = trace.stack_layers(stack)
+        pinned, values = Selection.from_json(selection, layers), stack_values(layers)
         heading = [html.H3(stack.capitalize())] if several else []
         layer = pinned.layer if pinned else None
         given = _intervals(trace, stack)
-        measured += [*heading, html.Div(cards(trace, stack, layer, given, theme))]
+        measured += [*heading, html.Div(cards(trace, stack, layer, given, theme, values))]
+        told.append(measures_summary(layers, values))
         ruling += [*heading, *dominant(trace, stack, theme)]
         recurring += [*heading, *habits(trace, stack)]
-    return measured, ruling, recurring
+    return measured, " ".join(told), ruling, recurring
 
 
 def _intervals(trace: RoutingTrace, stack: Stack) -> dict[int, dict[str, tuple[float, float]]]:
@@ -162,6 +168,7 @@ def register(app: Dash, analyst: Analyst) -> None:
 
     @app.callback(
         Output(ids.CARDS, "children"),
+        Output(ids.MEASURES_SUMMARY, "children"),
         Output(ids.DOMINANT, "children"),
         Output(ids.HABITS, "children"),
         Input(ids.SETTLED, "data"),
@@ -171,7 +178,7 @@ def register(app: Dash, analyst: Analyst) -> None:
     )
     def _measures(settled: Any, selection: Any, theme: Any) -> Any:
         if not settled:
-            return (no_update,) * 3
+            return (no_update,) * 4
         return measures(analyst, settled, selection, THEMES.get(theme or "", LIGHT))
 
     @app.callback(

@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from app.figures.definitions import MEASURES, Values, stack_values
+from app.figures.definitions import MEASURES, Values
 from app.figures.labels import count_of, layer_label
 from app.routing.metrics import expert_load
-from app.routing.trace import RoutingTrace, Stack
+from app.routing.trace import RouterLayer, RoutingTrace, Stack
 
 _READ_TOKENS = 60
 _READ_EXPERTS = 16
 
 
-def summaries(
-    trace: RoutingTrace, stack: Stack | None = None, values: Values | None = None
-) -> tuple[str, str, str, str]:
-    """Text summaries of the flows, the load heatmap, the token grid and the measures.
-
-    `values` may be handed in where `stack_values` of the same layers is known already.
-    """
+def summaries(trace: RoutingTrace, stack: Stack | None = None) -> tuple[str, str, str]:
+    """Text summaries of the flows, the load heatmap and the token grid."""
     stack = stack or trace.stacks[0]
     layers = trace.stack_layers(stack)
     sequence = trace.sequences[stack]
     tokens = sequence.tokens
-    values = values or stack_values(layers)
-    flow, load, measures = [], [], []
+    flow, load = [], []
     for index, layer in enumerate(layers):
         name = layer_label(index)
         shares = expert_load(layer.experts, layer.num_experts)
@@ -37,8 +33,6 @@ def summaries(
         lost = int(layer.dropped.sum())
         drops = f", {count_of(lost, 'token')} dropped" if lost else ""
         flow.append(f"{name}: most tokens ({counts}) go to expert {order[0]}{drops}.")
-        named = ", ".join(f"{m.title} {_said(m.text(values[m.key][index]))}" for m in MEASURES)
-        measures.append(f"{name}: {named}.")
     grid = [
         f"{token}{' (generated)' if sequence.generated[i] else ''}: "
         + " ".join(
@@ -59,8 +53,16 @@ def summaries(
         "Experts of each token by layer. "
         + "; ".join(grid)
         + (f"; {more} more in the table." if more > 0 else "."),
-        "Measures by layer. " + " ".join(measures),
     )
+
+
+def measures_summary(layers: Sequence[RouterLayer], values: Values) -> str:
+    """The measures of one stack in words; `values` are `stack_values` of its layers."""
+    told = []
+    for index in range(len(layers)):
+        named = ", ".join(f"{m.title} {_said(m.text(values[m.key][index]))}" for m in MEASURES)
+        told.append(f"{layer_label(index)}: {named}.")
+    return "Measures by layer. " + " ".join(told)
 
 
 def _said(text: str) -> str:

@@ -9,7 +9,8 @@ import numpy as np
 import plotly.graph_objects as go
 import pytest
 
-from app.components.summaries import summaries
+from app.components.summaries import measures_summary, summaries
+from app.figures.definitions import stack_values
 from app.figures.flow import flow_figure
 from app.figures.flow_layout import MOST_ROWS, flow_layout
 from app.figures.grid import grid_figure
@@ -240,7 +241,9 @@ def test_measures_show_chance_levels() -> None:
 
 
 def test_summaries_name_every_token_and_share() -> None:
-    flow, load, grid, measures = summaries(SMALL)
+    flow, load, grid = summaries(SMALL)
+    layers = SMALL.stack_layers(SMALL.stacks[0])
+    measures = measures_summary(layers, stack_values(layers))
     assert "3 tokens through 2 router layers of the encoder" in flow
     assert "Layer 1: expert 0 67%, expert 2 33%." in load
     assert "t0: 0 1; t1: 0 3; </s>: 2 3." in grid

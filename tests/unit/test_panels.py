@@ -13,9 +13,9 @@ from app.components.cards import cards
 from app.components.comparison import comparison_facts
 from app.components.details import details
 from app.components.dominant import dominant
-from app.components.summaries import summaries
+from app.components.summaries import measures_summary, summaries
 from app.components.table import rows
-from app.figures.definitions import MEASURES
+from app.figures.definitions import MEASURES, stack_values
 from app.figures.selection import Selection
 from app.figures.theme import DARK, LIGHT
 from app.routing.bootstrap import intervals, sentence_ids
@@ -119,6 +119,9 @@ def test_panels_of_every_kind(trace: RoutingTrace, layer: int | None) -> None:
         details(trace, LIGHT, Selection(layer=0, expert=0), "decoder"),
         details(trace, LIGHT, None, "decoder"),
         summaries(trace, "decoder"),
+        measures_summary(
+            trace.stack_layers("decoder"), stack_values(trace.stack_layers("decoder"))
+        ),
     ):
         assert "nan" not in text_of(part).lower().replace("dominant", "")
 
@@ -197,7 +200,7 @@ def test_details_call_scores_by_their_name() -> None:
 def test_generated_tokens_are_named(loaded: LoadedModel) -> None:
     trace = capture(loaded, Task("The early bird", generation=Generation(6)), 128)
     made = int(trace.sequences["decoder"].generated.sum())
-    flow, _load, grid, _measures = summaries(trace, "decoder")
+    flow, _load, grid = summaries(trace, "decoder")
     assert f"of the decoder, {made} of them generated. " in flow
     assert " (generated): " in grid
     last = len(trace.sequences["decoder"]) - 1
@@ -209,7 +212,9 @@ def test_generated_tokens_are_named(loaded: LoadedModel) -> None:
 
 
 def test_summaries_mention_drops(crowded: RoutingTrace) -> None:
-    flow, _load, grid, measures = summaries(crowded)
+    flow, _load, grid = summaries(crowded)
+    layers = crowded.stack_layers(crowded.stacks[0])
+    measures = measures_summary(layers, stack_values(layers))
     assert " dropped." in flow
     assert " dropped" in grid
     assert "dropped tokens " in measures
