@@ -27,7 +27,8 @@ COPY app ./app
 RUN useradd --system --uid 10001 --home-dir /data --shell /usr/sbin/nologin moescope \
     && mkdir -p /data \
     && chown moescope /data
-USER moescope
+# By number, so that orchestrators can tell that it is not root.
+USER 10001
 VOLUME ["/data"]
 
 EXPOSE 8050

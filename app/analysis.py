@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 from app import __version__
@@ -17,15 +17,18 @@ from app.figures.flow import flow_figure
 from app.figures.grid import grid_figure
 from app.figures.load import load_figure
 from app.figures.measures import measures_figure
-from app.recording.base import Entry, Receipt, RecordedRun, Recorder
+from app.recording.base import Entry, Receipt, RecordedRun, Recorder, RecordingError
 from app.recording.mlflow_recorder import MlflowRecorder
 from app.routing.capacity import with_capacity
 from app.routing.capture import capture
 from app.routing.models import ModelRegistry
+from app.routing.reproduction import Reproduction, reproduce
 from app.routing.task import Task
 from app.routing.trace import RoutingTrace
 from app.settings import Settings
 from app.streams import Streams
+
+log = logging.getLogger(__name__)
 
 _CACHED_TRACES = 64
 _PATIENCE_SECONDS = 1.0
@@ -100,17 +103,17 @@ class Analyst:
         return trace
 
     def record(self, trace: RoutingTrace, force: bool = False, wait: float = 0.0) -> Receipt:
-        """Keeps a trace; waits up to `wait` seconds for its writing.
+        """Keeps a trace on the local disk; waits up to `wait` seconds for the store to have it.
 
-        The same text, model and settings give the same run while it exists.
+        The same text, model and settings give the same run while it exists. The receipt is
+        a failed one, without an id, if the disk does not take it.
         """
-        key = analysis_key(trace)
-        receipt = None if force else self.recorder.find(key)
-        if receipt is None:
-            receipt = self.recorder.submit(entry_of(trace, key), force)
-        if receipt.status == "pending" and wait > 0:
-            return self.recorder.receipt(receipt.id, wait)
-        return receipt
+        try:
+            receipt = self.recorder.submit(Entry(trace, analysis_key(trace)), force)
+            return self.recorder.receipt(receipt.id, wait) if wait > 0 else receipt
+        except RecordingError as error:
+            log.error("an analysis could not be kept: %s", error)
+            return Receipt("", None, "failed", str(error))
 
     def recorded(self, id_: str) -> RecordedRun:
         """A recorded analysis. Raises RunNotFoundError or RecordingError."""
@@ -120,16 +123,39 @@ class Analyst:
         """Its trace alone, which never changes, so the store is asked once. Raises the same."""
         return self._known("", id_) or self._remember("", id_, self.recorded(id_).trace)
 
+    def recompute(self, id_: str, wait: float = 0.0) -> Reproduction:
+        """Runs the model on a recorded analysis again and compares the two, to the bit.
+
+        Never answers from memory; waits up to `wait` seconds for the model. Raises
+        RunNotFoundError, RecordingError, or RoutingError of any kind.
+        """
+        old = self.recorded(id_).trace
+        loaded = self.registry.get(old.model.id, wait)
+        end = len(old.sequences[old.stacks[-1]]) if old.provenance.get("stopped") else None
+
+        def where_it_was_stopped(trace: RoutingTrace) -> bool:
+            return len(trace.sequences[trace.stacks[-1]]) == end
+
+        on_token = None if end is None else where_it_was_stopped
+        return reproduce(old, capture(loaded, task_of(old), self.max_tokens, on_token))
+
 
 def build_analyst(settings: Settings) -> Analyst:
     """The analyst over the settings' models and store. Nothing is loaded or opened yet."""
     registry = ModelRegistry(settings.model_specs(), settings.dtype, settings.threads)
-    return Analyst(registry, MlflowRecorder(settings), settings.max_tokens)
+    return Analyst(registry, MlflowRecorder(settings, figures_of), settings.max_tokens)
+
+
+def task_of(trace: RoutingTrace) -> Task:
+    """The task that a trace answers. Raises InvalidTaskError if its settings can't be read."""
+    return Task.of(trace.text, {**trace.provenance, "target": trace.target})
 
 
 def analysis_key(trace: RoutingTrace) -> str:
     """One value for all analyses that must come out the same: text, model and settings."""
-    parts: list[Any] = [__version__, trace.text, vars(trace.model), dict(trace.provenance)]
+    # How many threads computed it is no setting of the analysis.
+    settings = {name: value for name, value in trace.provenance.items() if name != "threads"}
+    parts: list[Any] = [__version__, trace.text, vars(trace.model), settings]
     if trace.target is not None:
         parts.append(trace.target)
     if trace.provenance.get("stopped"):
@@ -138,12 +164,8 @@ def analysis_key(trace: RoutingTrace) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-def entry_of(trace: RoutingTrace, key: str) -> Entry:
-    """What is kept of a trace: the figures are drawn when it is written."""
-    return Entry(trace=trace, key=key, figures=partial(_figures, trace))
-
-
-def _figures(trace: RoutingTrace) -> dict[str, dict[str, Any]]:
+def figures_of(trace: RoutingTrace) -> dict[str, dict[str, Any]]:
+    """The figures that a run holds, by name."""
     return {
         "flow": flow_figure(trace),
         "load": load_figure(trace),

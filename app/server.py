@@ -9,6 +9,7 @@ from a2wsgi import WSGIMiddleware
 from fastapi import FastAPI
 from starlette.datastructures import MutableHeaders
 from starlette.middleware.gzip import GZipMiddleware
+from starlette.responses import RedirectResponse
 from starlette.routing import Match, Mount
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -51,15 +52,42 @@ class Headers:
         await self.app(scope, receive, with_headers)
 
 
+class BasePath:
+    """Takes requests below a base path, whether the proxy before us left it on or took it off.
+
+    What follows sees the path with it, and the base path as `root_path`, as ASGI wants it.
+    """
+
+    def __init__(self, app: ASGIApp, base: str) -> None:
+        self.app = app
+        self.base = base
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        path = str(scope["path"])
+        if path == self.base:
+            query = scope["query_string"].decode("latin-1")
+            whole = f"{self.base}/?{query}" if query else f"{self.base}/"
+            await RedirectResponse(whole)(scope, receive, send)
+            return
+        if not path.startswith(f"{self.base}/"):
+            path = self.base + path
+        await self.app({**scope, "path": path, "root_path": self.base}, receive, send)
+
+
 def build(settings: Settings) -> FastAPI:
     """API and pages on one port. Model and store are opened when the server has started."""
     analyst = build_analyst(settings)
     server = create_api(analyst)
-    pages = create_app(analyst)
+    pages = create_app(analyst, settings.base_path)
     # The adapter declares its ASGI types by itself, under names of its own.
     mounted = cast(ASGIApp, WSGIMiddleware(pages.server, workers=_PAGE_THREADS))
     server.router.routes.append(Pages("/", mounted))
     server.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=4)
+    if settings.base_path:
+        server.add_middleware(BasePath, base=settings.base_path)
     server.add_middleware(Headers)
     return server
 

@@ -3,14 +3,30 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import (
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+# No part begins with a dot: `..` would lead out of it again.
+_BASE_PATH = re.compile(r"(/[A-Za-z0-9_~-][A-Za-z0-9_.~-]*)+")
+_HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*")
+_BUCKET = re.compile(r"(?!.*(\.\.|\.-|-\.))(?!\d+(\.\d+){3}$)[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+BUCKET_RULES = (
+    "a bucket's name has 3 to 63 lower-case letters, digits, dots and dashes, with a letter or "
+    "digit at both ends and beside each dot, and is no IP address"
+)
 BUNDLED_MODEL = "switch-mini-8"
 BUNDLED_FOLDER = Path(__file__).parent / "models" / BUNDLED_MODEL
 
@@ -47,6 +63,7 @@ class Settings(BaseSettings):
     models: str = Field("", alias="MOESCOPE_MODELS")
     host: str = Field("127.0.0.1", alias="MOESCOPE_HOST", min_length=1)
     port: int = Field(8050, alias="MOESCOPE_PORT", ge=1, le=65535)
+    base_path: str = Field("", alias="MOESCOPE_BASE_PATH")
     data_dir: Path = Field(Path("data"), alias="MOESCOPE_DATA_DIR")
     max_tokens: int = Field(512, alias="MOESCOPE_MAX_TOKENS", ge=1, le=8192)
     threads: int = Field(
@@ -59,11 +76,18 @@ class Settings(BaseSettings):
     dtype: Literal["float32", "bfloat16"] = Field("float32", alias="MOESCOPE_DTYPE")
     mlflow_tracking_uri: str = Field("", alias="MLFLOW_TRACKING_URI")
     mlflow_experiment: str = Field("moescope", alias="MLFLOW_EXPERIMENT_NAME", min_length=1)
+    mlflow_ui: str = Field("", alias="MOESCOPE_MLFLOW_UI")
     minio_endpoint: str = Field("", alias="MINIO_ENDPOINT")
-    minio_access_key: SecretStr = Field(SecretStr(""), alias="MINIO_ACCESS_KEY")
-    minio_secret_key: SecretStr = Field(SecretStr(""), alias="MINIO_SECRET_KEY")
+    minio_access_key: SecretStr = Field(
+        SecretStr(""), alias="MINIO_ACCESS_KEY", validate_default=True
+    )
+    minio_secret_key: SecretStr = Field(
+        SecretStr(""), alias="MINIO_SECRET_KEY", validate_default=True
+    )
     minio_secure: bool = Field(False, alias="MINIO_SECURE")
-    minio_bucket: str = Field("mlflow-artifacts", alias="MINIO_BUCKET", min_length=3)
+    minio_bucket: str = Field("mlflow-artifacts", alias="MINIO_BUCKET")
+    minio_presign: bool = Field(False, alias="MINIO_PRESIGN")
+    minio_public_endpoint: str = Field("", alias="MINIO_PUBLIC_ENDPOINT")
 
     @field_validator("data_dir")
     @classmethod
@@ -76,12 +100,49 @@ class Settings(BaseSettings):
             raise ValueError(f"{existing} is not writable")
         return folder
 
+    @field_validator("base_path")
+    @classmethod
+    def _plain_path(cls, value: str) -> str:
+        if value and not _BASE_PATH.fullmatch(value):
+            raise ValueError("not a path such as /moescope (it begins with / and ends without)")
+        return value
+
     @field_validator("mlflow_tracking_uri")
     @classmethod
     def _known_scheme(cls, value: str) -> str:
         known = {"sqlite", "http", "https", "file", "postgresql", "mysql", "mssql"}
         if value and urlsplit(value).scheme.split("+")[0] not in known:
             raise ValueError("not a tracking URI (sqlite:///…, http://… or postgresql://…)")
+        return value
+
+    @field_validator("mlflow_ui")
+    @classmethod
+    def _web_address(cls, value: str) -> str:
+        if value and not _is_address(value, path=True):
+            raise ValueError("not an address such as https://host:5000")
+        return value.rstrip("/")
+
+    @field_validator("minio_endpoint", "minio_public_endpoint")
+    @classmethod
+    def _host_and_port(cls, value: str) -> str:
+        if value and not _is_address(value if "://" in value else f"http://{value}"):
+            raise ValueError("not a host with its port, such as localhost:9000")
+        return value.rstrip("/")
+
+    @field_validator("minio_access_key", "minio_secret_key")
+    @classmethod
+    def _given_with_an_endpoint(cls, value: SecretStr, info: ValidationInfo) -> SecretStr:
+        if info.data.get("minio_endpoint") and not value.get_secret_value():
+            raise ValueError("it is missing, and MINIO_ENDPOINT is set")
+        if not value.get_secret_value().isprintable():
+            raise ValueError("it holds a line break or another control character")
+        return value
+
+    @field_validator("minio_bucket")
+    @classmethod
+    def _bucket_name(cls, value: str) -> str:
+        if not is_bucket_name(value):
+            raise ValueError(BUCKET_RULES)
         return value
 
     @field_validator("models")
@@ -120,6 +181,28 @@ class Settings(BaseSettings):
         return self.mlflow_tracking_uri or f"sqlite:///{self.data_dir / 'mlflow.db'}"
 
 
+def is_bucket_name(name: str) -> bool:
+    """Whether S3 allows a bucket to be called that."""
+    return _BUCKET.fullmatch(name) is not None
+
+
+def _is_address(value: str, path: bool = False) -> bool:
+    """Whether it is a scheme and a host, perhaps a port and a `path`, and nothing besides."""
+    try:
+        parts = urlsplit(value)
+        return (
+            parts.scheme in ("http", "https")
+            and _HOST.fullmatch(parts.hostname or "") is not None
+            and parts.port != 0
+            and not parts.netloc.endswith(":")
+            and "@" not in parts.netloc
+            and (path or parts.path in ("", "/"))
+            and not re.search(r"[?#\s]", value)
+        )
+    except ValueError:
+        return False
+
+
 def _parse_models(entries: str) -> list[ModelSpec]:
     return [_parse_model(entry) for entry in entries.split(",") if entry.strip()]
 
@@ -148,6 +231,8 @@ def load_settings(**overrides: object) -> Settings:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         name = str(first["loc"][0]) if first["loc"] else "MOESCOPE_MODEL"
+        if name in Settings.model_fields:  # A default is refused under the field's own name.
+            name = Settings.model_fields[name].alias or name
         message = str(first["msg"]).removeprefix("Value error, ")
         raise SettingsError(f"{name}: {message}") from None
     except UnicodeDecodeError:

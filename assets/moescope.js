@@ -7,6 +7,12 @@
   const STALE_MS = 8000; // a request unanswered this long was lost
   const SETTLE_MS = 350; // the table follows once typing pauses
 
+  // Behind a base path every address of ours begins with it.
+  const config = JSON.parse(document.getElementById("_dash-config").textContent);
+  const to = (path) => config.requests_pathname_prefix.replace(/\/$/, "") + path;
+  // Somebody came by the port itself, not through the proxy that the links are made for.
+  if (!location.pathname.startsWith(to("/"))) location.replace(to(location.pathname) + location.search + location.hash);
+
   let seen = {}; // what is asked for now: text, model, view, settings, attempt
   let rest = null;
   let settling = null;
@@ -17,10 +23,19 @@
   let pinned = null; // the selection, for keys
   let edits = 0; // how often text, model or settings were changed
   let own = null; // the model's own expert capacity, once known
+  let usual = null; // the one that a recorded run was made at, else the model's own
   const visitor = Math.random().toString(36).slice(2) + Date.now().toString(36);
 
   const skip = () => window.dash_clientside.no_update;
-  const set = (id, props) => window.dash_clientside.set_props(id, props);
+  // A timer may outlive the page it was set on, with its components.
+  const there = (id) => {
+    try {
+      return window.dash_component_api.getLayout(id) !== undefined;
+    } catch (error) {
+      return false; // what it does for an id that is nowhere
+    }
+  };
+  const set = (id, props) => there(id) && window.dash_clientside.set_props(id, props);
   const blank = (text) => !text || !text.trim();
   const asked = (x) => JSON.stringify([x.run, x.text, x.model, x.settings || {}, x.attempt || 0]);
   const same = (a, b) => a && b && asked(a) === asked(b);
@@ -40,6 +55,7 @@
       }
       box.dataset.options = outcome.kind;
       if (!outcome.capacity) own = null;
+      usual = outcome.usual || outcome.capacity;
       if (outcome.capacity && outcome.capacity !== own) {
         const untouched = own === null ? capacity === 64 : capacity === own;
         own = outcome.capacity;
@@ -62,7 +78,8 @@
     }
     const room = document.getElementById("capacity-label");
     if (own) room.textContent = `Room for ${capacity} of ${own} tokens per expert`;
-    if (own && Number(capacity) < own) next.settings.capacity = Number(capacity);
+    const given = Math.min(Number(capacity), own);
+    if (own && given !== usual) next.settings.capacity = given;
     if (current && JSON.stringify(current) === JSON.stringify(next)) return skip();
     if (current && !same(current, next)) edited();
     else if (current) edits += 1; // another view of the same
@@ -99,7 +116,7 @@
   /* One request in flight, the newest text next, and none that would be out of date. */
   function gate(text, model, settings, busy, _pulse, request, outcome) {
     if (!settings) return skip();
-    if (request && request.run) return regard(request, settings, busy);
+    if (request && request.run) return regard(request, settings, busy, outcome);
     const wanted = { text, model, ...settings };
     if (!same(wanted, seen)) {
       due = null;
@@ -132,9 +149,10 @@
   }
 
   /* A recorded run is not computed again; another stack or capacity of it can be looked at. */
-  function regard(request, settings, busy) {
+  function regard(request, settings, busy, outcome) {
     const next = { ...request, view: settings.view, settings: settings.settings };
-    return busy || alike(next, request) ? skip() : next;
+    // Before the first drawing the controls don't know yet which capacity is the usual one.
+    return busy || !outcome || alike(next, request) ? skip() : next;
   }
 
   /* Resolves once the diagrams have been painted. A page in the background paints nothing,
@@ -168,10 +186,12 @@
     const before = edits;
     if (state === "shown" || state === "recorded") await painted();
     if (edits !== before) return Array(6).fill(skip()); // the newer text has its own say
-    const id = state === "recorded" ? kept.run_id : "";
-    mark(state, id);
-    const href = id ? `/runs/${id}` : undefined;
-    return [message, state, id, href, id ? `/api/v1/analyses/${id}/routing.csv` : undefined, !id];
+    mark(state, state === "recorded" ? kept.run_id : "");
+    // What waits for the store opens already.
+    const id = state === "recorded" || waits(kept) ? kept.run_id || kept.id : "";
+    const href = id ? to(`/runs/${id}`) : undefined;
+    const csv = id ? to(`/api/v1/analyses/${id}/routing.csv`) : undefined;
+    return [message, state, state === "recorded" ? id : "", href, csv, !id];
   }
 
   /* Called when text, model or settings become something else: what stood there is out of date
@@ -194,7 +214,7 @@
     const drawn = !request.run ? `Shown, ${outcome.message}` : altered ? "What if, not recorded" : "As recorded";
     if (!kept) return ["shown", drawn];
     if (kept.status === "failed") return ["error", `Not recorded: ${kept.detail}.`];
-    if (kept.status === "pending") return ["shown", `${drawn}, being recorded`];
+    if (waits(kept)) return ["shown", kept.detail ? `${drawn}. Kept here, waiting: ${kept.detail}.` : `${drawn}, being recorded`];
     return ["recorded", request.run ? drawn : `Recorded, ${outcome.message}`];
   }
 
@@ -203,8 +223,10 @@
   }
 
   function polling(recorded) {
-    return !(recorded && recorded.status === "pending");
+    return !waits(recorded);
   }
+
+  const waits = (recorded) => !!recorded && recorded.status === "pending";
 
   function settle(outcome, settled) {
     clearTimeout(settling);
@@ -219,9 +241,16 @@
 
   /* The address opens what is looked at, selection included, once somebody has changed it. */
   function keepAddress(outcome) {
-    if (!outcome || !outcome.address || !edits || location.pathname !== "/") return;
-    const pin = pinned ? `&pin=${encodeURIComponent(JSON.stringify(pinned))}` : "";
-    if (outcome.address.length < 12000) history.replaceState(history.state, "", outcome.address + pin);
+    if (!outcome || !outcome.address || !edits) return;
+    if (location.pathname !== to(outcome.run ? `/runs/${outcome.run}` : "/")) return;
+    if (outcome.address.length < 12000) history.replaceState(history.state, "", withPin(outcome.address));
+  }
+
+  /* An address that opens with what is selected. */
+  function withPin(address) {
+    if (!pinned) return address;
+    const pin = encodeURIComponent(JSON.stringify(pinned));
+    return `${address}${address.includes("?") ? "&" : "?"}pin=${pin}`;
   }
 
   /* Clicking pins; clicking the same again frees. */
@@ -252,8 +281,11 @@
     due = null;
     seen = {};
     own = null;
+    usual = null;
     return document.documentElement.dataset.bsTheme;
   }
+
+  const themeNow = () => document.documentElement.dataset.bsTheme;
 
   function goToSection() {
     const section = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));
@@ -266,6 +298,7 @@
     document.documentElement.dataset.bsTheme = theme;
     document.documentElement.dataset.agThemeMode = theme;
     if (document.getElementById("flow-figure")) set("theme", { data: theme });
+    if (document.getElementById("changes-figure")) set("compare-theme", { data: theme });
   }
 
   function pin(next) {
@@ -292,7 +325,8 @@
   }
 
   async function copyLink(button) {
-    const link = document.getElementById("run-link").href;
+    const look = shown && shown.look ? `?${shown.look}` : "";
+    const link = withPin(document.getElementById("run-link").href + look);
     try {
       await navigator.clipboard.writeText(link);
     } catch (error) {
@@ -319,8 +353,8 @@
       event.preventDefault();
       moveSelection(event.key, event.target.closest(".grid-frame"));
     }
-    if (event.key === "Escape") closeHelp(null);
-    if (event.key === "Escape" && pinned && !document.querySelector("dialog[open]")) pin(null);
+    const closed = event.key === "Escape" && closeHelp(null);
+    if (event.key === "Escape" && !closed && pinned && !document.querySelector("dialog[open]")) pin(null);
     if (typing || event.ctrlKey || event.metaKey || event.altKey) return;
     if (event.key === "/" && document.getElementById("text-input")) {
       event.preventDefault();
@@ -329,15 +363,63 @@
     if (event.key === "?") document.getElementById("keys-dialog").showModal();
   });
 
-  /* An open «?» closes as other popovers do. */
+  /* An open «?» or menu closes as other popovers do. */
   function closeHelp(except) {
-    document.querySelectorAll(".metric-help[open]").forEach((help) => {
-      if (!help.contains(except)) help.open = false;
+    const open = [...document.querySelectorAll(".metric-help[open], .menu[open]")].filter(
+      (help) => !help.contains(except),
+    );
+    open.forEach((help) => {
+      if (help.contains(document.activeElement)) help.querySelector("summary").focus();
+      help.open = false;
+    });
+    return open.length > 0;
+  }
+
+  /* The files of a run have addresses once there is one; the CSV's leads to its others. */
+  function offer(csv) {
+    const folder = csv ? csv.replace(/routing\.csv$/, "") : "";
+    document.querySelectorAll("[data-file]").forEach((link) => {
+      if (folder) link.href = folder + link.dataset.file;
+      else link.removeAttribute("href");
+      link.setAttribute("aria-disabled", !folder);
+    });
+    const id = folder.split("/").slice(-2)[0] || "";
+    document.documentElement.dataset.run = id.slice(0, 8);
+    return id;
+  }
+
+  /* A graph as a file, on the page's ground, at the size it is shown. */
+  async function savePicture(button) {
+    const { picture, format, name } = button.dataset;
+    const plot = document.querySelector(`#${picture} .js-plotly-plot`);
+    const { width, height } = plot._fullLayout;
+    const ground = getComputedStyle(document.body).backgroundColor;
+    const layout = { ...plot.layout, paper_bgcolor: ground };
+    const run = document.documentElement.dataset.run;
+    const filename = run ? `${name}-${run}` : name;
+    const options = { format, width, height, scale: format === "png" ? 2 : 1, filename };
+    try {
+      await window.Plotly.downloadImage({ data: plot.data, layout }, options);
+    } catch (error) {
+      const label = button.textContent;
+      button.textContent = "The browser could not draw it";
+      setTimeout(() => (button.textContent = label), 3000);
+    }
+  }
+
+  /* A menu opens to where there is room. Graphs that are not shown now can't be saved. */
+  function openMenu(menu) {
+    menu.classList.toggle("to-right", menu.getBoundingClientRect().right < innerWidth / 2);
+    menu.querySelectorAll("[data-picture]").forEach((button) => {
+      const plot = document.querySelector(`#${button.dataset.picture} .js-plotly-plot`);
+      button.hidden = !plot || !plot.offsetParent || !plot._fullLayout;
     });
   }
 
   document.addEventListener("click", (event) => {
     closeHelp(event.target);
+    const menu = event.target.closest && event.target.closest(".menu");
+    if (menu) openMenu(menu);
     const button = event.target.closest && event.target.closest("button");
     if (!button) return;
     if (button.id === "theme-toggle") {
@@ -348,6 +430,7 @@
     if (button.id === "keys-open") document.getElementById("keys-dialog").showModal();
     if (button.id === "analyse-button") commitNow();
     if (button.id === "copy-link") copyLink(button);
+    if (button.dataset.picture) savePicture(button);
     if (button.dataset.example && button.dataset.example !== seen.text) {
       edited();
       set("text-input", { value: button.dataset.example });
@@ -364,7 +447,8 @@
     if (!localStorage.getItem("theme")) applyTheme(event.matches ? "dark" : "light");
   });
 
+  window.moescope = { to };
   window.dash_clientside = Object.assign({}, window.dash_clientside, {
-    moescope: { settings, gate, status, newest, polling, settle, select, currentTheme, goToSection },
+    moescope: { settings, gate, status, newest, polling, settle, select, currentTheme, themeNow, goToSection, offer },
   });
 })();

@@ -7,13 +7,14 @@ import sys
 import time
 from pathlib import Path
 
-from benchmarks import answering, exporting, painting, tracing
+from benchmarks import answering, exporting, painting, recording, tracing
 from benchmarks.measure import Result
 from benchmarks.setting import machine
 
 BENCHMARKS = {
     "tracing": tracing.run,
     "exporting": exporting.run,
+    "recording": recording.run,
     "answering": answering.run,
     "painting": painting.run,
 }

@@ -25,7 +25,7 @@ def _run(length: int) -> Result:
     loaded, limit = default_model(), max_tokens()
     encoder = loaded.model.get_encoder()
     text = text_of(length)
-    ids = torch.tensor([encode(loaded, text, limit)])
+    ids = torch.tensor([encode(loaded, text, limit).ids])
     mask = torch.ones_like(ids)
 
     def forward(_turn: int) -> None:

@@ -13,8 +13,10 @@ from fastapi_offline import FastAPIOffline
 from app import __version__
 from app.analysis import Analyst
 from app.api import problem
+from app.api.downloads import exports, run_files
 from app.api.limits import BodyLimit
 from app.api.routes import api, health
+from app.api.runs import history, store
 
 _DESCRIPTION = """
 Where a Mixture-of-Experts model sends every token.
@@ -44,8 +46,8 @@ def create_api(analyst: Analyst) -> FastAPI:
         swagger_ui_parameters={"validatorUrl": None},
     )
     app.state.analyst = analyst
-    app.include_router(health)
-    app.include_router(api)
+    for router in (health, api, run_files, exports, history, store):
+        app.include_router(router)
     app.add_middleware(BodyLimit)
     problem.install(app)
     _document_problems(app)

@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
-from app.recording.base import InvalidCursorError, RecordingError, RunNotFoundError
+from app.recording.base import InvalidQueryError, RecordingError, RunNotFoundError
 from app.routing.errors import (
     InvalidTaskError,
     InvalidTextError,
@@ -29,7 +29,7 @@ _STATUS: dict[type[Exception], int] = {
     InvalidTextError: 422,
     InvalidTaskError: 422,
     UnknownModelError: 422,
-    InvalidCursorError: 422,
+    InvalidQueryError: 422,
     TextTooLongError: 413,
     RunNotFoundError: 404,
     ModelNotReadyError: 503,

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Request, Response
 from starlette.responses import JSONResponse
 
 from app.analysis import Analyst
 from app.api import schemas
+from app.api.dependencies import Analyses, analyst_of
 from app.api.paths import run_url
 from app.api.problem import RETRY_AFTER, documented, problem
-from app.recording.base import Receipt, RecordedRun, RunSummary
-from app.recording.export import analysis_json, routing_csv
+from app.recording.base import Receipt, RecordedRun
+from app.recording.export import analysis_json
 from app.routing.loaded import LoadedModel
 
 # The default model is loaded at start: asking again is better than holding on. Another one
@@ -22,12 +23,6 @@ _OTHER_LOAD_SECONDS = 120.0
 _RECORD_SECONDS = 5.0
 
 
-def _analyst(request: Request) -> Analyst:
-    analyst: Analyst = request.app.state.analyst
-    return analyst
-
-
-Analyses = Annotated[Analyst, Depends(_analyst)]
 health = APIRouter(tags=["health"])
 api = APIRouter(prefix="/api/v1", tags=["analyses"])
 
@@ -43,7 +38,7 @@ async def healthz() -> schemas.State:
 @health.get("/readyz", response_model=schemas.State, responses=documented(503))
 async def readyz(request: Request) -> schemas.State | JSONResponse:
     """200 once the default model answers, 503 before."""
-    registry = _analyst(request).registry
+    registry = analyst_of(request).registry
     status = registry.status(registry.default)
     if status.state == "ready":
         return schemas.State(status="ready")
@@ -76,7 +71,8 @@ def analyse(
     """Analyses a text and, unless told otherwise, records it as a run.
 
     The same text, model and settings give the same run while it exists. `status` is
-    `pending` while the run is still being written; `run_id` and `url` open it already.
+    `pending` while it waits for the store, safe on the local disk; `run_id` and `url` open it
+    already, and `detail` says why it waits if the store is down.
     A text with more tokens than the limit is refused with 413, nothing is cut off; so is a
     target. What the model can't do, and a setting out of range, is refused with 422.
     """
@@ -94,40 +90,19 @@ def analyse(
 def analysis(run_id: str, analyst: Analyses, request: Request) -> dict[str, Any]:
     """A recorded analysis as it was kept; nothing is computed again."""
     run = analyst.recorded(run_id)
-    return analysis_json(run.trace, _receipt(run), run_url(request, run.summary.run_id))
+    url = run_url(request, run.summary.run_id)
+    return analysis_json(run.trace, _receipt(run), url, run.mlflow_url)
 
 
-@api.get(
-    "/analyses/{run_id}/routing.csv",
-    response_class=Response,
-    responses={
-        200: {"content": {"text/csv": {}}, "description": "One row per layer, token and expert"},
-        **documented(404, 422, 503),
-    },
+@api.post(
+    "/analyses/{run_id}/recompute",
+    response_model=schemas.Reproduction,
+    responses=documented(404, 413, 422, 503),
 )
-def analysis_csv(run_id: str, analyst: Analyses) -> Response:
-    """The routing of a recorded analysis as a CSV file."""
-    run = analyst.recorded(run_id)
-    name = f"routing-{run.summary.run_id[:8]}.csv"
-    return Response(
-        routing_csv(run.trace),
-        media_type="text/csv; charset=utf-8",
-        headers={"Content-Disposition": f'attachment; filename="{name}"'},
-    )
-
-
-@api.get("/runs", response_model=schemas.Runs, responses=documented(422, 503))
-def runs(
-    analyst: Analyses,
-    request: Request,
-    limit: Annotated[int, Query(ge=1, le=200)] = 50,
-    cursor: Annotated[str | None, Query(max_length=500)] = None,
-    model: Annotated[str | None, Query(max_length=500)] = None,
-    q: Annotated[str | None, Query(max_length=250, description="Part of the text")] = None,
-) -> dict[str, Any]:
-    """The recorded runs, newest first. With `q`, a page may be short while more follow."""
-    found, following = analyst.recorder.history(limit, cursor, model, q)
-    return {"runs": [_line(summary, request) for summary in found], "next": following}
+def recompute(run_id: str, analyst: Analyses) -> dict[str, Any]:
+    """Runs the model again on a recorded analysis; says whether the result is the same to
+    the bit, and what in the environment differs. Nothing is recorded."""
+    return dict(vars(analyst.recompute(run_id, _OTHER_LOAD_SECONDS)))
 
 
 def _model_state(analyst: Analyst, model_id: str) -> dict[str, Any]:
@@ -160,8 +135,5 @@ def _kind(loaded: LoadedModel) -> str:
 
 
 def _receipt(run: RecordedRun) -> Receipt:
-    return Receipt(run.summary.run_id, run.summary.run_id, run.summary.status)
-
-
-def _line(summary: RunSummary, request: Request) -> dict[str, Any]:
-    return {**vars(summary), "url": run_url(request, summary.run_id)}
+    summary = run.summary
+    return Receipt(summary.run_id, summary.run_id, summary.status, summary.detail)

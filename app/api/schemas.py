@@ -3,14 +3,31 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictFloat,
+    StrictInt,
+)
 
+from app.recording.base import MOST_NAME, MOST_TAG, MOST_TAGS
 from app.routing.task import DEFAULT_NEW_TOKENS, Generation, Task
 
 Floats = list[list[list[float]]]
 Mode = Literal["encoder", "prompt", "teacher-forced", "generated"]
+
+
+def _one_line(name: str) -> str:
+    # Asked before anything is changed: the recorder would say no after the tags.
+    if not " ".join(name.split()).isprintable():
+        raise ValueError("a name can't hold control characters")
+    return name
+
 
 # Ranges are documented here and checked by the task itself, which knows the token limit.
 
@@ -124,6 +141,11 @@ class Analysis(BaseModel):
         description="`tokens`, `paths` of each stack through its layers, and the measures of "
         "each layer by its name; undefined ones null"
     )
+    mlflow_url: str | None = Field(
+        None,
+        description="The run's page in MLflow's own interface, of a recorded analysis that is "
+        "read back; null where it is not known",
+    )
 
 
 class ModelState(BaseModel):
@@ -159,11 +181,68 @@ class Run(BaseModel):
     tokens: int
     status: Literal["recorded", "pending", "failed"]
     url: str
+    name: str = Field(description="What somebody called it, else the text's beginning")
+    tags: list[str]
+    stacks: list[str]
+    size: int | None = Field(description="Bytes of its files; null where not known")
+    load: str = Field(
+        description="Load of the first stack: layers with dots between, one hexadecimal digit "
+        "per expert, f for four times the uniform share or more"
+    )
+    value: float | None = Field(description="The metric that the list is sorted by")
+    detail: str = Field(description="Why it waits or was refused; else empty")
 
 
 class Runs(BaseModel):
     runs: list[Run]
     next: str | None = Field(description="`cursor` of the next page; null on the last")
+    notice: str = Field(description="Why the list may miss something; else empty")
+
+
+class RunChange(BaseModel):
+    """What to change of a run; what is left out stays."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"examples": [{"name": "the bank, again", "add_tags": ["banks"]}]},
+    )
+
+    name: Annotated[str, AfterValidator(_one_line)] | None = Field(
+        None, max_length=MOST_NAME, description="Empty for the text's beginning"
+    )
+    add_tags: list[str] = Field(
+        [], description=f"Up to {MOST_TAG} characters each, no comma; {MOST_TAGS} on a run"
+    )
+    remove_tags: list[str] = Field([], description="Those that it does not have are passed over")
+
+
+class Deletion(BaseModel):
+    run_id: str
+    undo_seconds: float = Field(description="So long it can be restored")
+
+
+class Restored(BaseModel):
+    run_id: str
+
+
+class Store(BaseModel):
+    """How recording goes on."""
+
+    pending: int = Field(description="Analyses on the local disk that wait for the store")
+    failed: int = Field(description="Analyses on the local disk that the store refused")
+    down: str = Field(description="Why the store can't be used; empty while it can")
+    failure: str = Field(description="Why the last one was refused; else empty")
+
+
+class Reproduction(BaseModel):
+    """A recorded analysis computed again."""
+
+    identical: bool = Field(description="Whether every array, token and text is equal to the bit")
+    differences: list[str] = Field(description="What is not equal, in words")
+    environment: list[str] = Field(description="What is not as it was then: versions, weights …")
+    max_logit_difference: float | None
+    changed_experts: int | None = Field(description="Choices that came out otherwise")
+    n: int | None = Field(description="Choices compared")
 
 
 class State(BaseModel):

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from dash import html
 from dash.development.base_component import Component
 
+from app.components import links
 from app.components.attributes import attributes
 from app.figures.definitions import (
     GROUPS,
@@ -136,7 +137,7 @@ def _help(measure: Measure, levels: list[float], shown: _Shown) -> Component:
                     html.P(html.Code(measure.formula)),
                     html.P(measure.definition),
                     *[html.P(fact, className="quiet") for fact in facts],
-                    html.A("Described in full", href=f"/metrics#{measure.anchor}"),
+                    html.A("Described in full", href=links.to(f"/metrics#{measure.anchor}")),
                 ],
                 className="metric-about",
             ),

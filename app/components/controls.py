@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -11,7 +12,7 @@ import dash_bootstrap_components as dbc
 from dash import ClientsideFunction, Dash, Input, Output, State, dcc, html, no_update
 
 from app.analysis import Analyst
-from app.components import ids
+from app.components import ids, links
 from app.components.attributes import attributes
 from app.routing.task import DEFAULT_NEW_TOKENS, Task
 from app.routing.trace import RoutingTrace
@@ -93,10 +94,20 @@ class Choices:
         return urlencode({n: "true" if v is True else v for n, v in changed.items()})
 
 
+def pinned(query: Mapping[str, str]) -> dict[str, Any] | None:
+    """The selection of an address; what can't be read selects nothing."""
+    try:
+        found = json.loads(query.get("pin", ""))
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None
+
+
 def live_link(text: str, model: str, choices: Choices) -> str:
     """The live page with this text, model and what the controls say."""
     query = choices.query()
-    return f"/?text={quote(text)}&model={quote(model)}" + (f"&{query}" if query else "")
+    asked = f"/?text={quote(text)}&model={quote(model)}" + (f"&{query}" if query else "")
+    return links.to(asked)
 
 
 def task_of(text: str, asked: Mapping[str, Any]) -> Task:

@@ -6,15 +6,17 @@ import logging
 import time
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlencode
 
 from dash import ClientsideFunction, Dash, Input, Output, State, dcc, html, no_update
 from dash.development.base_component import Component
 
 from app.analysis import Analyst
-from app.components import ids
+from app.components import ids, links
 from app.components.attributes import attributes
 from app.components.controls import Choices, live_link, task_of
 from app.components.details import details
+from app.components.downloads import Picture
 from app.components.message import sentence
 from app.components.notes import notes
 from app.components.panel import CONFIG, HIDDEN, VISIBLE, frame, panel
@@ -100,6 +102,11 @@ def diagrams(
                         ]
                     ),
                     ids.FLOW_SUMMARY,
+                    (
+                        Picture(ids.FLOW, "flow"),
+                        Picture(ids.FLOW_2, "flow-decoder", "decoder"),
+                    ),
+                    "flow",
                 ),
                 html.Aside(
                     html.Div(id=ids.SELECTED, **attributes(aria_live="polite")),
@@ -128,6 +135,11 @@ def diagrams(
                 ]
             ),
             ids.GRID_SUMMARY,
+            (
+                Picture(ids.GRID, "tokens-by-layer"),
+                Picture(ids.GRID_2, "tokens-by-layer-decoder", "decoder"),
+            ),
+            "tokens_by_layer",
         ),
         html.Div(
             [
@@ -151,6 +163,11 @@ def diagrams(
                         className="loads",
                     ),
                     ids.LOAD_SUMMARY,
+                    (
+                        Picture(ids.LOAD, "load"),
+                        Picture(ids.LOAD_2, "load-decoder", "decoder"),
+                    ),
+                    "load",
                 ),
                 panel(
                     "dominant",
@@ -218,7 +235,7 @@ def draw(
     except (RoutingError, RunNotFoundError, RecordingError) as error:
         facts = _facts(analyst, request)
         return *keep, {**request, **facts, "state": "error", "message": sentence(error)}
-    facts = _facts(analyst, request) or _recorded_facts(trace)
+    facts = _facts(analyst, request) or _recorded_facts(analyst, request)
     if trace is None:
         return *keep, {**request, **facts, "state": "generating", "made": -1, "message": ""}
     theme = THEMES.get(theme_name or "", LIGHT)
@@ -232,7 +249,8 @@ def draw(
         "state": "shown" if done else "generating",
         "message": took if done else f"{int(sequence.generated.sum())} tokens so far",
         "made": len(sequence),
-        "address": live_link(trace.text, trace.model.id, Choices.of_request(request)),
+        "address": _address(trace, request),
+        "look": _look(trace, request),
         "stacks": list(stacks),
         "sizes": [
             {"tokens": len(trace.sequences[stack]), "layers": len(trace.stack_layers(stack))}
@@ -240,6 +258,25 @@ def draw(
         ],
     }
     return *drawn, outcome
+
+
+def _address(trace: RoutingTrace, request: Mapping[str, Any]) -> str:
+    """The address that opens what is looked at, but for the selection."""
+    if "run" not in request:
+        return live_link(trace.text, trace.model.id, Choices.of_request(request))
+    look = _look(trace, request)
+    return links.to(f"/runs/{request['run']}" + (f"?{look}" if look else ""))
+
+
+def _look(trace: RoutingTrace, request: Mapping[str, Any]) -> str:
+    """What a run's address needs to open at this view, and at a what-if capacity."""
+    now = Choices.of_request(request)
+    look: dict[str, Any] = {}
+    if now.view != Choices.of_trace(trace).view:
+        look["view"] = now.view
+    if "run" in request and now.capacity is not None:
+        look["capacity"] = now.capacity
+    return urlencode(look)
 
 
 def _so_far(analyst: Analyst, request: Mapping[str, Any]) -> tuple[RoutingTrace | None, bool]:
@@ -262,15 +299,25 @@ def _facts(analyst: Analyst, request: Mapping[str, Any]) -> dict[str, Any]:
     return {"kind": loaded.kind, "generates": loaded.generates, "capacity": loaded.capacity}
 
 
-def _recorded_facts(trace: RoutingTrace | None) -> dict[str, Any]:
-    if trace is None:
+def _recorded_facts(analyst: Analyst, request: Mapping[str, Any]) -> dict[str, Any]:
+    if "run" not in request:
         return {}
-    layer = trace.layers[0]
+    trace = analyst.recorded_trace(str(request["run"]))
     return {
         "kind": "encoder-decoder" if len(trace.stacks) > 1 else "one-stack",
         "generates": False,
-        "capacity": trace.provenance.get("own_capacity", layer.capacity),
+        "capacity": own_capacity(trace),
+        # Another one than the model's own, if it was run at that.
+        "usual": trace.provenance.get("capacity"),
     }
+
+
+def own_capacity(trace: RoutingTrace) -> int | None:
+    """The expert capacity of a recorded trace's model; None where there is nothing to try."""
+    if any(layer.capacity is None or layer.top_k > 1 for layer in trace.layers):
+        return None
+    own: int | None = trace.provenance.get("own_capacity", trace.layers[0].capacity)
+    return own
 
 
 def _figures(

@@ -8,7 +8,7 @@ import dash_bootstrap_components as dbc
 from dash import ClientsideFunction, Dash, Input, Output, State, dcc, html, no_update
 
 from app.analysis import Analyst
-from app.components import ids
+from app.components import downloads, ids
 from app.components.attributes import attributes
 from app.components.controls import Choices, live_link
 from app.components.diagrams import obtain
@@ -75,6 +75,7 @@ def entry(
                             html.A("Open run", id=ids.RUN_LINK, className="action"),
                             html.Button("Copy link", id=ids.COPY_LINK, className="action"),
                             html.A("CSV", id=ids.DOWNLOAD, className="action", download=""),
+                            downloads.run_menu(),
                         ],
                         className="actions",
                     ),
@@ -119,6 +120,7 @@ def _told(about: dict[str, Any], receipt: Receipt) -> dict[str, Any]:
 
 def register(app: Dash, analyst: Analyst) -> None:
     """The callbacks that ask for drawings, record, and say where an analysis stands."""
+    downloads.register(app)
 
     @app.callback(
         Output(ids.RECEIPT, "data"),

@@ -9,6 +9,7 @@ import numpy as np
 from dash import html
 from dash.development.base_component import Component
 
+from app.components import links
 from app.figures.labels import count_of, layer_label, number, plain_label
 from app.routing.metrics import (
     co_activation,
@@ -46,7 +47,7 @@ def habits(trace: RoutingTrace, stack: Stack) -> list[Component]:
 
 
 def _link(text: str, anchor: str) -> html.A:
-    return html.A(text, href=f"/metrics#{anchor}")
+    return html.A(text, href=links.to(f"/metrics#{anchor}"))
 
 
 def _paths(layers: tuple[RouterLayer, ...]) -> str:

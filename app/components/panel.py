@@ -2,31 +2,47 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from dash import dcc, html
 from dash.development.base_component import Component
 
 from app.components.attributes import attributes
+from app.components.downloads import Picture, figure_menu
 
 HIDDEN, VISIBLE = {"display": "none"}, {"display": "block"}
 CONFIG: Any = {
     "displaylogo": False,
     "showSendToCloud": False,
-    "modeBarButtons": [["toImage"]],
-    "toImageButtonOptions": {"format": "svg"},
+    # Each panel has a menu that saves its figures, in words.
+    "displayModeBar": False,
     "doubleClick": False,
 }
 
 
 def panel(
-    name: str, title: str, caption: str, content: Component, summary: str | None = None
+    name: str,
+    title: str,
+    caption: str,
+    content: Component,
+    summary: str | None = None,
+    pictures: Sequence[Picture] = (),
+    recorded: str | None = None,
 ) -> html.Section:
-    """A section; `summary` is the id of a text for people who don't see the content."""
+    """A section; `summary` is the id of a text for people who don't see the content.
+
+    Its menu saves the `pictures` in it, and the figure of a run that `recorded` names.
+    """
     heading = f"{name}-title"
+    title_row: Component = html.H2(title, id=heading)
+    if pictures or recorded:
+        title_row = html.Div(
+            [title_row, figure_menu(title, pictures, recorded)], className="panel-head"
+        )
     return html.Section(
         [
-            html.H2(title, id=heading),
+            title_row,
             html.P(caption, className="caption"),
             content,
             *([html.P(id=summary, className="visually-hidden")] if summary else []),

@@ -15,6 +15,7 @@ from app.components.cards import cards
 from app.components.comparison import comparison_facts
 from app.components.diagrams import obtain, shown_stacks, sized
 from app.components.dominant import dominant
+from app.components.downloads import Picture
 from app.components.habits import habits
 from app.components.panel import HIDDEN, VISIBLE, frame, panel
 from app.components.summaries import measures_summary
@@ -41,6 +42,7 @@ def settled_panels() -> list[Component]:
             "Select a layer to read its values.",
             html.Div(id=ids.CARDS),
             ids.MEASURES_SUMMARY,
+            recorded="measures",
         ),
         html.Div(
             panel(
@@ -49,6 +51,7 @@ def settled_panels() -> list[Component]:
                 "Share of the layers that dropped the token at each position, and the rate of "
                 "each layer.",
                 frame(ids.DROPS, "drops-frame", "Dropped tokens by position"),
+                pictures=(Picture(ids.DROPS, "dropped-tokens"),),
             ),
             id=ids.DROPS_PANEL,
             style=HIDDEN,
@@ -71,6 +74,11 @@ def settled_panels() -> list[Component]:
                     ),
                     frame(ids.LOADS, "loads-frame", "Load of all layers"),
                 ]
+            ),
+            pictures=(
+                Picture(ids.TRANSITION, "transition", "transition"),
+                Picture(ids.DEPTH, "information-over-depth", "over depth"),
+                Picture(ids.LOADS, "load-of-layers", "load of layers"),
             ),
         ),
         panel(

@@ -6,8 +6,9 @@ import dash
 import dash_bootstrap_components as dbc
 from dash import dcc, html
 
-from app.components import ids
+from app.components import ids, links
 from app.components.attributes import attributes
+from app.components.store_notice import store_notice
 
 # The theme is set before the first paint, or a dark page would flash white.
 INDEX = """<!DOCTYPE html>
@@ -51,12 +52,13 @@ def shell() -> html.Div:
         [
             html.Header(
                 [
-                    dcc.Link("MoEScope", href="/", className="brand"),
+                    dcc.Link("MoEScope", href=links.to("/"), className="brand"),
                     html.Nav(
                         [
-                            dbc.NavLink("Live", href="/", active="exact"),
-                            dbc.NavLink("Runs", href="/runs", active="exact"),
-                            dbc.NavLink("Metrics", href="/metrics", active="exact"),
+                            dbc.NavLink("Live", href=links.to("/"), active="exact"),
+                            dbc.NavLink("Runs", href=links.to("/runs"), active="exact"),
+                            dbc.NavLink("Compare", href=links.to("/compare"), active="exact"),
+                            dbc.NavLink("Metrics", href=links.to("/metrics"), active="exact"),
                         ],
                         **attributes(aria_label="Pages"),
                     ),
@@ -82,6 +84,7 @@ def shell() -> html.Div:
                 ],
                 className="top",
             ),
+            store_notice(),
             html.Main(dash.page_container, id="content", tabIndex="-1"),
             _keys_dialog(),
         ]

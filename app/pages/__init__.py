@@ -9,17 +9,22 @@ import dash
 from dash import Dash, set_props
 
 from app.analysis import Analyst
-from app.components import controls, diagrams, entry, ids, settled, shell
-from app.pages import live, metrics, not_found, run, runs
+from app.components import controls, diagrams, entry, ids, settled, shell, store_notice
+from app.pages import compare, live, metrics, not_found, run, runs
 
 log = logging.getLogger(__name__)
 ASSETS = Path(__file__).parents[2] / "assets"
 
 
-def create_app(analyst: Analyst) -> Dash:
-    """The Dash application with all pages; its `.server` is a WSGI application."""
+def create_app(analyst: Analyst, base_path: str = "") -> Dash:
+    """The Dash application with all pages; its `.server` is a WSGI application.
+
+    Browsers ask for everything below `base_path`, which the application itself does not see.
+    """
     app = Dash(
         __name__,
+        requests_pathname_prefix=f"{base_path}/",
+        routes_pathname_prefix="/",
         use_pages=True,
         pages_folder="",
         assets_folder=str(ASSETS),
@@ -33,6 +38,7 @@ def create_app(analyst: Analyst) -> Dash:
     pages = (
         ("live", "/", "", "MoEScope", live.layout(analyst)),
         ("runs", "/runs", "", "Runs · MoEScope", runs.layout(analyst)),
+        ("compare", "/compare", "", "Compare · MoEScope", compare.layout(analyst)),
         ("metrics", "/metrics", "", "Metrics · MoEScope", metrics.layout),
         ("run", "", "/runs/<run_id>", "Run · MoEScope", run.layout(analyst)),
     )
@@ -42,8 +48,10 @@ def create_app(analyst: Analyst) -> Dash:
         )
     dash.register_page("not_found_404", layout=not_found.layout)
     app.layout = shell.shell()
-    for part in (controls, diagrams, settled, entry):
+    for part in (controls, diagrams, settled, entry, store_notice):
         part.register(app, analyst)
+    for page in (runs, run, compare):
+        page.register(app, analyst)
     metrics.register(app)
     return app
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +10,7 @@ from dash import html
 from app.analysis import Analyst
 from app.components import ids
 from app.components.attributes import attributes
-from app.components.controls import Choices, controls
+from app.components.controls import Choices, controls, pinned
 from app.components.diagrams import diagrams
 from app.components.entry import entry
 from app.components.settled import settled_panels
@@ -32,7 +31,7 @@ def layout(analyst: Analyst) -> Callable[..., html.Div]:
     def page(**given: Any) -> html.Div:
         # A name that stands twice in an address comes as a list.
         query = {name: v[0] if isinstance(v, list) else v for name, v in given.items()}
-        text, model, pin = query.get("text"), query.get("model"), query.get("pin", "")
+        text, model = query.get("text"), query.get("model")
         registry = analyst.registry
         chosen = model if model in registry.specs else registry.default
         start = text or EXAMPLES[0][1]
@@ -53,18 +52,9 @@ def layout(analyst: Analyst) -> Callable[..., html.Div]:
                     id=ids.EXAMPLES,
                     className="examples",
                 ),
-                *diagrams(None, None, _pinned(pin)),
+                *diagrams(None, None, pinned(query)),
                 *settled_panels(),
             ]
         )
 
     return page
-
-
-def _pinned(text: str) -> Any:
-    """A selection from the address; what can't be read selects nothing."""
-    try:
-        found = json.loads(text)
-    except ValueError:
-        return None
-    return found if isinstance(found, dict) else None

@@ -2,47 +2,60 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
 
-from dash import html
+from dash import Dash, Input, Output, State, dcc, html, no_update
 
 from app.analysis import Analyst
-from app.components.controls import Choices, controls
-from app.components.diagrams import diagrams
+from app.components import ids, links
+from app.components.controls import VIEWS, Choices, controls, pinned
+from app.components.diagrams import diagrams, own_capacity
 from app.components.entry import entry
 from app.components.message import message, sentence
+from app.components.recomputed import again, recomputed
 from app.components.settled import settled_panels
 from app.recording.base import RecordedRun, RecordingError, RunNotFoundError
+from app.routing.trace import RoutingTrace
 
 
 def layout(analyst: Analyst) -> Callable[..., html.Div]:
-    """The page's layout for a run id in the address."""
+    """The page's layout for a run id in the address, which also keeps what is looked at:
+    the stack, the selection and a what-if capacity."""
 
-    def page(run_id: str = "", **_query: str) -> html.Div:
+    def page(run_id: str = "", **given: Any) -> html.Div:
+        # A name that stands twice in an address comes as a list.
+        query = {name: v[0] if isinstance(v, list) else v for name, v in given.items()}
         try:
             run = analyst.recorded(run_id)
         except RunNotFoundError:
-            return message("There is no such run", "It may have been deleted from the store.")
+            said = message("There is no such run", "It may have been deleted from the store.")
         except RecordingError as error:
-            return message("The run can't be read", sentence(error))
-        return _recorded(run, run_id)
+            said = message("The run can't be read", sentence(error))
+        else:
+            return _recorded(run, run_id, query)
+        # Dash learns from a page without a run which components there are.
+        return html.Div([said, html.Div(again(), hidden=True)])
 
     return page
 
 
-def _recorded(run: RecordedRun, run_id: str) -> html.Div:
+def _recorded(run: RecordedRun, run_id: str, query: Mapping[str, str]) -> html.Div:
     trace, summary = run.trace, run.summary
     libraries = trace.provenance.get("libraries", {})
-    choices = Choices.of_trace(trace)
+    made = Choices.of_trace(trace)
+    choices, altered = looked_at(trace, query)
     request = {
         "run": run_id,
         "text": trace.text,
         "model": trace.model.id,
         "view": choices.view,
-        "settings": {},
+        "settings": altered,
     }
     recorded = {
         **request,
+        "settings": {},
         "id": run_id,
         "run_id": summary.run_id,
         "status": summary.status,
@@ -50,7 +63,7 @@ def _recorded(run: RecordedRun, run_id: str) -> html.Div:
     return html.Div(
         [
             html.H1("Recorded run", className="visually-hidden"),
-            entry(trace.text, [trace.model.id], trace.model.id, choices, fixed=True),
+            entry(trace.text, [trace.model.id], trace.model.id, made, fixed=True),
             controls(choices, fixed=True),
             html.P(
                 [
@@ -64,7 +77,45 @@ def _recorded(run: RecordedRun, run_id: str) -> html.Div:
                 ],
                 className="quiet provenance",
             ),
-            *diagrams(request, recorded),
+            html.Div(
+                [
+                    dcc.Link("Compare with…", href=links.to(f"/compare?a={summary.run_id}")),
+                    *again(),
+                ],
+                className="run-actions",
+            ),
+            *diagrams(request, recorded, pinned(query)),
             *settled_panels(),
         ]
     )
+
+
+def looked_at(trace: RoutingTrace, query: Mapping[str, str]) -> tuple[Choices, dict[str, int]]:
+    """What the controls say, and the settings that make it a what-if; both from an address.
+
+    What can't be read there, and a capacity that the model can't have, count as left out.
+    """
+    made, asked = Choices.of_trace(trace), Choices.of_query(query)
+    choices = replace(made, view=asked.view) if query.get("view") in VIEWS else made
+    own = own_capacity(trace)
+    usual = trace.provenance.get("capacity", own)
+    if own is None or asked.capacity is None or asked.capacity > own or asked.capacity == usual:
+        return choices, {}
+    return replace(choices, capacity=asked.capacity), {"capacity": asked.capacity}
+
+
+def register(app: Dash, analyst: Analyst) -> None:
+    """The callback that computes a run again."""
+
+    @app.callback(
+        Output(ids.RECOMPUTED, "children"),
+        Input(ids.RECOMPUTE, "n_clicks"),
+        State(ids.RECORDED, "data"),
+        prevent_initial_call=True,
+        running=[
+            (Output(ids.RECOMPUTE, "disabled"), True, False),
+            (Output(ids.RECOMPUTE, "children"), "Computing…", "Compute again"),
+        ],
+    )
+    def _recompute(clicks: int | None, recorded: Any) -> Any:
+        return recomputed(analyst, recorded["id"]) if clicks and recorded else no_update

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, Literal, Protocol
+from datetime import date, datetime
+from pathlib import Path
+from typing import Literal, Protocol
 
 from app.routing.trace import RoutingTrace
 
 RunStatus = Literal["recorded", "pending", "failed"]
+
+UNDO_SECONDS = 10.0
+MOST_NAME = 250
+MOST_TAG = 50
+MOST_TAGS = 20
 
 
 class RunNotFoundError(LookupError):
@@ -20,13 +27,20 @@ class RecordingError(Exception):
     """The store could not keep or give back an analysis; the message is one short line."""
 
 
-class InvalidCursorError(ValueError):
-    """The cursor is none that `history` gave out."""
+class StoreDownError(RecordingError):
+    """The store as a whole can't be used now: no analysis is to blame, and all can wait."""
+
+
+class InvalidQueryError(ValueError):
+    """A cursor that `history` did not give out, an unknown sort, a name or tag not allowed."""
 
 
 @dataclass(frozen=True)
 class Receipt:
-    """Where an analysis stands: `id` opens it always, `run_id` is MLflow's once recorded."""
+    """Where an analysis stands: `id` opens it always, `run_id` is MLflow's once recorded.
+
+    `detail` says why it waits or failed; empty where all is well.
+    """
 
     id: str
     run_id: str | None
@@ -36,7 +50,13 @@ class Receipt:
 
 @dataclass(frozen=True)
 class RunSummary:
-    """One line of the history. `created` is in UTC."""
+    """One line of the history. `created` is in UTC.
+
+    `text` is the text's beginning, `name` what somebody called the run (else the same).
+    `tokens` counts all stacks, `size` the bytes of the run's files, None where not known.
+    `load` is the first stack's load heatmap in small, see `content.load_code`; `value` the
+    metric that the history was sorted by.
+    """
 
     run_id: str
     created: datetime
@@ -44,14 +64,66 @@ class RunSummary:
     text: str
     tokens: int
     status: RunStatus
+    name: str = ""
+    tags: tuple[str, ...] = ()
+    stacks: tuple[str, ...] = ()
+    size: int | None = None
+    load: str = ""
+    value: float | None = None
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Query:
+    """Which runs of the history, and in which order. Empty values leave a condition out.
+
+    `text` is searched in names and texts' beginnings, `tag` matches a whole tag; `since` and
+    `until` are days in UTC, both inclusive. `sort` is one of `SORTS`.
+    """
+
+    text: str = ""
+    model: str = ""
+    stack: str = ""
+    tag: str = ""
+    since: date | None = None
+    until: date | None = None
+    sort: str = "created"
+    descending: bool = True
+
+
+ALL = Query()
+
+# What the history can be sorted by, and what it is called: names are MLflow's metrics.
+SORTS = {
+    "created": "Recorded",
+    "tokens": "Tokens",
+    "load_cv_mean": "Load CV",
+    "load_entropy_mean": "Load entropy",
+    "confidence_mean": "Confidence",
+    "token_entropy_mean": "Router entropy",
+    "dropped_total": "Dropped tokens",
+}
+
+
+@dataclass(frozen=True)
+class Page:
+    """A part of the history. `next` is the cursor of the following part, None after the last.
+
+    `notice` is one line if the list may miss something, such as a store that is down.
+    """
+
+    runs: list[RunSummary]
+    next: str | None = None
+    notice: str = ""
 
 
 @dataclass(frozen=True)
 class RecordedRun:
-    """A recorded analysis as it was kept."""
+    """A recorded analysis as it was kept. `mlflow_url` shows it in MLflow's own interface."""
 
     summary: RunSummary
     trace: RoutingTrace
+    mlflow_url: str | None = None
 
 
 @dataclass(frozen=True)
@@ -64,36 +136,48 @@ class Artifact:
 
 @dataclass(frozen=True)
 class Entry:
-    """What an analysis leaves behind: the trace, and the figures beside it.
-
-    `figures` gives Plotly figures as plain dicts by name when they are written, `key` is
-    equal for analyses that must come out the same. Measures follow from the trace.
-    """
+    """An analysis to keep: `key` is equal for those that must come out the same."""
 
     trace: RoutingTrace
     key: str
-    figures: Callable[[], Mapping[str, Mapping[str, Any]]]
+
+
+@dataclass(frozen=True)
+class StoreState:
+    """How recording goes on: how many wait and have failed, and why the store can't be used.
+
+    `down` is empty while it can. `failed` is told with the last one's reason. `deletions`
+    counts what is deleted for people but not carried out yet.
+    """
+
+    pending: int
+    failed: int
+    down: str = ""
+    failure: str = ""
+    deletions: int = 0
 
 
 class Recorder(Protocol):
-    """Keeps analyses. `submit` returns at once; the writing happens in the background."""
+    """Keeps analyses. What `submit` accepted stands on the disk; a thread carries it on.
+
+    An id is the analysis's, known at once, or MLflow's; both name the same run everywhere.
+    """
 
     def start(self) -> None:
         """Opens the store in the background, so that the first analysis need not wait."""
         ...
 
     def submit(self, entry: Entry, force: bool = False) -> Receipt:
-        """Accepts an entry, or without `force` gives the one of the same key in hand."""
+        """Keeps an entry on the local disk, or without `force` gives the one of its key.
+
+        Never asks the store. Raises RecordingError if the disk does not take it.
+        """
         ...
 
     def receipt(self, id_: str, wait: float = 0.0) -> Receipt:
-        """Where it stands, waiting up to `wait` seconds for it. Raises RunNotFoundError."""
-        ...
+        """Where it stands, waiting up to `wait` seconds while nothing hinders its writing.
 
-    def find(self, key: str) -> Receipt | None:
-        """The recorded or pending analysis of the same key, while it exists.
-
-        None also when the store can't be asked: then recording it again says why.
+        Raises RunNotFoundError, or RecordingError if only a store that is down could tell.
         """
         ...
 
@@ -101,16 +185,58 @@ class Recorder(Protocol):
         """Raises RunNotFoundError, or RecordingError if the store does not give it back."""
         ...
 
-    def history(
-        self, limit: int, cursor: str | None, model: str | None, query: str | None
-    ) -> tuple[list[RunSummary], str | None]:
-        """The recorded ones, newest first, and the cursor of the next page if there is one.
+    def file(self, id_: str, path: str) -> AbstractContextManager[Path]:
+        """One of its files, such as `routing.csv`, as a local path that goes away again.
 
-        A page may hold fewer than `limit` while more follow. Raises InvalidCursorError or
+        A file that the run does not hold is made from its trace, where that is known to do.
+        Raises RunNotFoundError or RecordingError.
+        """
+        ...
+
+    def link(self, id_: str, path: str) -> str | None:
+        """A presigned address of one of its files, if the store is set to give them."""
+        ...
+
+    def history(self, limit: int, cursor: str | None = None, query: Query = ALL) -> Page:
+        """The analyses that match, waiting ones first, then recorded ones in order.
+
+        A page may hold fewer than `limit` while more follow. Raises InvalidQueryError or
         RecordingError.
         """
         ...
 
+    def rename(self, id_: str, name: str) -> None:
+        """Gives a recorded run a name, or with an empty one its text's beginning again.
+
+        Raises InvalidQueryError, RunNotFoundError or RecordingError.
+        """
+        ...
+
+    def tag(self, id_: str, add: Iterable[str] = (), remove: Iterable[str] = ()) -> None:
+        """Adds and removes tags of a recorded run. Raises as `rename` does."""
+        ...
+
+    def delete(self, ids: Sequence[str], undo_seconds: float = UNDO_SECONDS) -> None:
+        """Deletes analyses with their files, after a time in which `restore` undoes it.
+
+        They are gone from history and links at once. Ids of none are passed over. Raises
+        RecordingError if the disk does not take it.
+        """
+        ...
+
+    def restore(self, ids: Sequence[str]) -> list[str]:
+        """Undoes deletions that are not carried out yet; gives the ids that came back."""
+        ...
+
+    def state(self) -> StoreState:
+        """How recording goes on. Asks nothing but the local disk."""
+        ...
+
+    def retry(self) -> None:
+        """Tries everything again that waits or has failed, at once."""
+        ...
+
     def close(self) -> None:
-        """Finishes what is pending, then stops."""
+        """Carries on what is pending while the store takes it, then stops; the rest stays
+        on the disk for the next start."""
         ...

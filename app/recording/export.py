@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.recording.base import Receipt
-from app.recording.measures import measure
+from app.recording.measures import Measures, measure
 from app.recording.report import layer_json, number, paths_json
 from app.routing.trace import RouterLayer, RoutingTrace, Stack, TokenSequence
 
@@ -86,19 +86,35 @@ def _field(text: str) -> str:
 
 
 def analysis_json(
-    trace: RoutingTrace, receipt: Receipt | None = None, url: str | None = None
+    trace: RoutingTrace,
+    receipt: Receipt | None = None,
+    url: str | None = None,
+    mlflow_url: str | None = None,
 ) -> dict[str, Any]:
-    """The analysis as plain JSON values; numbers as in the CSV, undefined ones null.
+    """The analysis as plain JSON values, and where it stands.
 
-    `receipt` tells where a recorded analysis stands, None one that is not recorded. With
-    two stacks, `tokens`, `token_ids`, `special` and `generated` map the stack to its list.
+    `receipt` is None for one that should not be recorded; it has no id if the disk did not
+    take it. One that the store refused is kept on the disk, so its id and `url` open it.
     """
-    kept = receipt is not None and receipt.status != "failed"
+    receipt = receipt or Receipt("", None, "failed")
+    kept = receipt.run_id or receipt.id or None
     return {
-        "run_id": (receipt.run_id or receipt.id) if receipt and kept else None,
-        "status": receipt.status if receipt and kept else "not recorded",
-        "detail": receipt.detail if receipt else "",
+        "run_id": kept,
+        "status": receipt.status if receipt.status != "failed" else "not recorded",
+        "detail": receipt.detail,
         "url": url if kept else None,
+        **analysis_values(trace, measure(trace)),
+        "mlflow_url": mlflow_url if kept else None,
+    }
+
+
+def analysis_values(trace: RoutingTrace, measures: Measures) -> dict[str, Any]:
+    """The analysis itself as plain JSON values; numbers as in the CSV, undefined ones null.
+
+    With two stacks, `tokens`, `token_ids`, `special` and `generated` map the stack to its
+    list.
+    """
+    return {
         "model": dict(vars(trace.model)),
         "text": trace.text,
         "mode": trace.provenance.get("mode"),
@@ -116,13 +132,12 @@ def analysis_json(
         "probabilities": [_numbers(layer.probabilities) for layer in trace.layers],
         "logits": [_numbers(layer.logits) for layer in trace.layers],
         "dropped": [layer.dropped.tolist() for layer in trace.layers],
-        "metrics": _metrics(trace),
+        "metrics": _metrics(trace, measures),
     }
 
 
-def _metrics(trace: RoutingTrace) -> dict[str, Any]:
+def _metrics(trace: RoutingTrace, found: Measures) -> dict[str, Any]:
     # A router's name is a path with dots, so «tokens» and «paths» are none.
-    found = measure(trace)
     return {
         "tokens": _by_stack({s: len(q) for s, q in trace.sequences.items()}),
         "paths": {stack: paths_json(paths) for stack, paths in found.paths.items()},

@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 import logging
-import os
 import re
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from datetime import datetime
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext, suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from app.recording import content, s3
 from app.recording.base import (
+    SORTS,
     Entry,
-    InvalidCursorError,
+    InvalidQueryError,
+    Query,
     RecordingError,
     RunNotFoundError,
+    StoreDownError,
 )
+from app.recording.experiments import Opened, open_experiments, plain
+from app.recording.faults import one_line
+from app.recording.files import Draw
 from app.recording.measures import measure
+from app.recording.tracking import analyse, check_database, open_client
+from app.routing.trace import RoutingTrace
 from app.settings import Settings
 
 if TYPE_CHECKING:
@@ -30,19 +37,14 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_ENVIRONMENT = {
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "MLFLOW_CONFIGURE_LOGGING": "false",
-    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-    # By default a store that does not answer holds a call for minutes.
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
-}
 _ID = re.compile(r"[0-9a-f]{32}")
-_USER_INFO = re.compile(r"//[^/@\s]+@")
-_NOT_IN_A_FILTER = re.compile(r"""['"`\\%_]""")
+_FINISHED = "attributes.status = 'FINISHED'"
 # A crowd of readers would use up the connections that sqlite's pool offers.
 _MOST_CALLS = 8
+# So long after the store was found to be down, reading does not try it again.
+_REFUSE_SECONDS = 10.0
+_ANALYSE_EVERY = 500
+_LEFT_BEHIND_SECONDS = 3600.0
 
 
 class MlflowStore:
@@ -51,43 +53,71 @@ class MlflowStore:
     Importing mlflow takes seconds, so it happens when the store is opened.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, draw: Draw) -> None:
         self._settings = settings
+        self._draw = draw
         self._opening = threading.Lock()
         self._calls = threading.Semaphore(_MOST_CALLS)
-        self._opened: tuple[MlflowClient, str] | None = None
+        self._opened: Opened | None = None
+        self._files_ready = False
+        self._refused: tuple[float, str] = (0.0, "")
+        self._written = 0
 
-    def open(self) -> tuple[MlflowClient, str]:
-        """The client and the experiment's id. Raises RecordingError."""
+    def open(self) -> Opened:
+        """The client and its experiments. Raises RecordingError."""
         with self._opening:
             if self._opened is None:
                 started = time.monotonic()
-                with _one_error("open the store"):
-                    self._opened = self._open()
+                with self._refusing():
+                    try:
+                        with one_line("open the store", self._settings):
+                            self._opened = self._open()
+                    except RecordingError as error:
+                        # Whatever it is, no analysis is to blame.
+                        raise StoreDownError(str(error)) from error
                 log.info("the store is open after %.1f s", time.monotonic() - started)
             return self._opened
 
-    def write(self, analysis_id: str, entry: Entry, created: datetime) -> str:
-        """Writes a whole run; gives its id once nothing is missing."""
-        client, experiment = self.open()
-        with _one_error("write the run"):
-            run = client.create_run(
-                experiment,
-                start_time=int(created.timestamp() * 1000),
-                run_name=content.text_beginning(entry.trace.text),
-            )
-            run_id: str = run.info.run_id
-            try:
-                self._fill(client, run_id, analysis_id, entry)
-                client.set_terminated(run_id, "FINISHED")
-            except Exception:
-                _try(lambda: client.set_terminated(run_id, "FAILED"))
-                raise
-        return run_id
+    def find(self, analysis_id: str | None, key: str | None, hidden: set[str]) -> Run | None:
+        """The whole run of an analysis or of a key; either may be None. Asks at once, even
+        if the store was down a moment ago."""
+        with self._trying("search the runs"):
+            for tag, value in ((content.TAG_KEY, key), (content.TAG_ANALYSIS, analysis_id)):
+                if value is not None:
+                    for run in self._tagged(tag, value, _FINISHED):
+                        if run.info.run_id not in hidden:
+                            return run
+        return None
 
-    def run_of_key(self, key: str) -> Run | None:
-        """The newest recorded run of a key."""
-        return self._first(content.TAG_KEY, key)
+    def write(self, analysis_id: str, trace: RoutingTrace, key: str, created: datetime) -> str:
+        """Writes a whole run; gives its id once nothing is missing.
+
+        A run that was begun for the analysis is taken up again, so that there is one.
+        """
+        with self._trying("write the run"):
+            client, experiment, _ = self.open()
+            self._prepare_files()
+            tags = content.tags(Entry(trace, key), analysis_id)
+            version = tags[content.TAG_VERSION]
+            begun = self._tagged(content.TAG_ANALYSIS, analysis_id)
+            # Another version may give other parameters, which MLflow never overwrites.
+            mine = (run for run in begun if run.data.tags.get(content.TAG_VERSION) == version)
+            run = next(mine, None)
+            if run is None:
+                run = client.create_run(
+                    experiment,
+                    start_time=_milliseconds(created),
+                    run_name=content.text_beginning(trace.text),
+                    tags=tags,
+                )
+            run_id: str = run.info.run_id
+            self._fill(client, run_id, trace, tags, created)
+            client.set_terminated(run_id, "FINISHED")
+            self._remove_others(client, analysis_id, run_id)
+            self._written += 1
+            if self._written % _ANALYSE_EVERY == 0:
+                analyse(self._settings.tracking_uri)
+        return run_id
 
     def run(self, id_: str) -> Run:
         """The recorded run with this id, MLflow's own or the analysis's.
@@ -96,188 +126,279 @@ class MlflowStore:
         """
         if not _ID.fullmatch(id_):
             raise RunNotFoundError("there is no such run")
-        run = self._by_run_id(id_) or self._first(content.TAG_ANALYSIS, id_)
+        with self._reading("look up the run"):
+            run = self._by_run_id(id_)
+            if run is None:
+                found = self._tagged(content.TAG_ANALYSIS, id_, _FINISHED)
+                run = found[0] if found else None
         if run is None:
             raise RunNotFoundError("there is no such run")
         return run
 
-    def file(self, run_id: str, path: str) -> bytes:
-        """The content of one of a run's files."""
-        client, _ = self.open()
-        with self._call("read the run's files"), self._folder() as folder:
-            return Path(client.download_artifacts(run_id, path, str(folder))).read_bytes()
+    @contextmanager
+    def file(self, run: Run, path: str) -> Iterator[Path | None]:
+        """One of a run's files as a local path, None if it has none of that name."""
+        # What lies on this disk is not copied, which a full one would not take.
+        here = run.info.artifact_uri.startswith(("file:", "/"))
+        with nullcontext() if here else self.folder() as folder:
+            with self._reading("read the run's files"):
+                client = self.open().client
+                self._prepare_files()
+                parent = path.rpartition("/")[0]
+                files = client.list_artifacts(run.info.run_id, parent or None)
+                found = None
+                if path in {file.path for file in files}:
+                    target = str(folder) if folder else None
+                    found = Path(client.download_artifacts(run.info.run_id, path, target))
+            yield found
 
-    def search(
-        self, limit: int, cursor: str | None, model: str | None, query: str | None
-    ) -> tuple[list[Run], str | None]:
-        """Recorded runs, newest first, whose text may hold `query`.
+    def link(self, run: Run, path: str) -> str | None:
+        """A presigned address of a file, if they are switched on and it lies in the bucket."""
+        settings = self._settings
+        if not (settings.minio_endpoint and settings.minio_presign):
+            return None
+        name = s3.object_of(settings, run.info.artifact_uri, path)
+        if name is None:
+            return None
+        beginning, _, ending = path.rpartition("/")[2].partition(".")
+        filename = f"{beginning}-{run.info.run_id[:8]}.{ending}"
+        return s3.presigned(settings, name, filename)
+
+    def page_of(self, run: Run) -> str | None:
+        """The run's page in MLflow's own interface, where that is known."""
+        base = self._settings.mlflow_ui
+        if not base and self._settings.tracking_uri.startswith(("http://", "https://")):
+            base = re.sub(r"//[^/@\s]+@", "//", self._settings.tracking_uri)
+        if not base:
+            return None
+        place = f"experiments/{run.info.experiment_id}/runs/{run.info.run_id}"
+        return f"{base.rstrip('/')}/#/{place}"
+
+    def search(self, limit: int, cursor: str | None, query: Query) -> tuple[list[Run], str | None]:
+        """Recorded runs that may match, in order, and the cursor of the next page.
 
         The store's pattern can't name every character, so the caller checks the hits.
         """
-        conditions = ["attributes.status = 'FINISHED'", _tag_like(content.TAG_ANALYSIS, "")]
-        if model:
-            conditions.append(_tag_like(content.TAG_MODEL, model))
-        if query:
-            conditions.append(_tag_like(content.TAG_TEXT, query))
-        return self._search(" and ".join(conditions), limit, cursor)
+        conditions = [_FINISHED, _like(content.TAG_ANALYSIS, "")]
+        for tag, part in (
+            (content.TAG_MODEL, query.model),
+            (content.TAG_TEXT, query.text),
+            (content.TAG_STACKS, query.stack),
+            (content.TAG_TAGS, f",{query.tag}," if query.tag else ""),
+        ):
+            if part:
+                conditions.append(_like(tag, part))
+        if query.since:
+            start = datetime.combine(query.since, datetime.min.time(), UTC)
+            conditions.append(f"attributes.start_time >= {_milliseconds(start)}")
+        if query.until:
+            end = datetime.combine(query.until, datetime.min.time(), UTC) + timedelta(days=1)
+            conditions.append(f"attributes.start_time < {_milliseconds(end)}")
+        if query.sort not in SORTS:
+            raise InvalidQueryError(f"runs can't be sorted by «{query.sort[:50]}»")
+        what = "attributes.start_time" if query.sort == "created" else f"metrics.`{query.sort}`"
+        order = f"{what} {'DESC' if query.descending else 'ASC'}"
+        return self._search(" and ".join(conditions), limit, cursor, order)
 
-    def _open(self) -> tuple[MlflowClient, str]:
-        for name, value in _ENVIRONMENT.items():
-            os.environ.setdefault(name, value)
-        logging.getLogger("alembic").setLevel(logging.WARNING)
-        settings = self._settings
-        settings.data_dir.mkdir(parents=True, exist_ok=True)
-        location = self._artifact_location()
+    def change(self, run_id: str, tags: Mapping[str, str], name: str | None = None) -> None:
+        """Sets tags of a run, and its name in MLflow."""
+        with self._reading("change the run"):
+            client = self.open().client
+            if name is not None:
+                client.update_run(run_id, name=name)
+            for tag, value in tags.items():
+                client.set_tag(run_id, tag, value)
+
+    def erase(self, run_id: str) -> None:
+        """Deletes a run of the experiment with its files; one that is gone is no error."""
         from mlflow.exceptions import MlflowException
-        from mlflow.tracking import MlflowClient
+        from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
-        _check_database(settings.tracking_uri)
-        client = MlflowClient(settings.tracking_uri)
-        name = settings.mlflow_experiment
-        experiment = client.get_experiment_by_name(name)
-        if experiment is None:
-            try:
-                return client, client.create_experiment(name, location)
-            except MlflowException:
-                # Another process may have made it in between.
-                experiment = client.get_experiment_by_name(name)
-                if experiment is None:
-                    raise
-        if experiment.lifecycle_stage != "active":
-            raise RecordingError(
-                f"MLflow's experiment «{name}» is deleted; "
-                "restore it or set MLFLOW_EXPERIMENT_NAME to another"
-            )
-        return client, experiment.experiment_id
-
-    def _artifact_location(self) -> str | None:
-        settings = self._settings
-        if settings.minio_endpoint:
-            return s3.prepare(settings)
-        if settings.tracking_uri.startswith(("http://", "https://")):
-            return None
-        folder: Path = settings.data_dir / "artifacts"
-        return folder.as_uri()
-
-    def _fill(self, client: MlflowClient, run_id: str, analysis_id: str, entry: Entry) -> None:
-        from mlflow.entities import Metric, Param, RunTag
-
-        now = int(time.time() * 1000)
-        measures = measure(entry.trace)
-        client.log_batch(
-            run_id,
-            metrics=[
-                Metric(name, value, now, step)
-                for name, value, step in content.metrics(entry.trace, measures)
-            ],
-            params=[Param(name, value) for name, value in content.params(entry.trace).items()],
-            tags=[
-                RunTag(name, value)
-                for name, value in content.tags(entry, analysis_id, run_id).items()
-            ],
-        )
-        with self._folder() as folder:
-            for artifact in content.artifacts(entry, measures):
-                path = folder / artifact.path
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(artifact.content)
-            client.log_artifacts(run_id, str(folder))
-
-    def _by_run_id(self, run_id: str) -> Run | None:
-        client, experiment = self.open()
-        from mlflow.exceptions import MlflowException
-
-        with self._call("look up the run"):
+        with self._trying("delete the run"):
+            client, _, experiments = self.open()
+            self._prepare_files()
             try:
                 run = client.get_run(run_id)
             except MlflowException as error:
                 if error.error_code == "RESOURCE_DOES_NOT_EXIST":
-                    return None
+                    return
                 raise
+            ours = content.TAG_ANALYSIS in run.data.tags
+            if not ours or run.info.experiment_id not in experiments:
+                return
+            if run.info.lifecycle_stage == "active":
+                client.delete_run(run_id)
+            with suppress(FileNotFoundError):
+                get_artifact_repository(run.info.artifact_uri).delete_artifacts()  # type: ignore[no-untyped-call]
+
+    def erase_analysis(self, analysis_id: str) -> None:
+        """Deletes whatever was begun for an analysis."""
+        with self._trying("delete the run"):
+            runs = self._tagged(content.TAG_ANALYSIS, analysis_id)
+        for run in runs:
+            self.erase(run.info.run_id)
+
+    def _open(self) -> Opened:
+        settings = self._settings
+        settings.data_dir.mkdir(parents=True, exist_ok=True)
+        self._remove_left_behind()
+        client = open_client(settings.tracking_uri)
+        opened = open_experiments(client, settings, self._prepare_files)
+        analyse(settings.tracking_uri)
+        return opened
+
+    def _prepare_files(self) -> None:
+        """The bucket may be down while the runs can still be listed, so it is asked last."""
+        if self._settings.minio_endpoint and not self._files_ready:
+            s3.prepare(self._settings)
+            self._files_ready = True
+
+    def _fill(
+        self,
+        client: MlflowClient,
+        run_id: str,
+        trace: RoutingTrace,
+        tags: Mapping[str, str],
+        created: datetime,
+    ) -> None:
+        from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
+
+        measures = measure(trace)
+        # The same time stamp at every try: MLflow keeps a metric once.
+        now = _milliseconds(created)
+        size = 0
+        with self.folder() as folder:
+            for artifact in content.artifacts(trace, measures, self._draw):
+                path = folder / artifact.path
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(artifact.content)
+                size += len(artifact.content)
+            client.log_artifacts(run_id, str(folder))
+        last = {content.TAG_SIZE: str(size), content.TAG_LINK: f"/runs/{run_id}"}
+        client.log_batch(
+            run_id,
+            metrics=[
+                Metric(name, value, now, step)
+                for name, value, step in content.metrics(trace, measures)
+            ],
+            params=[Param(name, value) for name, value in content.params(trace).items()],
+            tags=[RunTag(name, value) for name, value in {**tags, **last}.items()],
+        )
+        context = [InputTag("mlflow.data.context", "analysis")]
+        client.log_inputs(run_id, [DatasetInput(Dataset(**content.dataset(trace)), context)])
+
+    def _remove_others(self, client: MlflowClient, analysis_id: str, run_id: str) -> None:
+        """A call that was given up may have made a run after all."""
+        for other in self._tagged(content.TAG_ANALYSIS, analysis_id):
+            if other.info.run_id != run_id:
+                client.delete_run(other.info.run_id)
+
+    def _by_run_id(self, run_id: str) -> Run | None:
+        client, _, experiments = self.open()
+        from mlflow.exceptions import MlflowException
+
+        try:
+            run = client.get_run(run_id)
+        except MlflowException as error:
+            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                return None
+            raise
         whole = (
-            run.info.experiment_id == experiment
+            run.info.experiment_id in experiments
             and run.info.lifecycle_stage == "active"
             and run.info.status == "FINISHED"
             and content.TAG_ANALYSIS in run.data.tags
         )
         return run if whole else None
 
-    def _first(self, tag: str, value: str) -> Run | None:
-        wanted = f"attributes.status = 'FINISHED' and tags.`{tag}` = '{value}'"
-        runs, _ = self._search(wanted, 1, None)
-        return runs[0] if runs else None
+    def _tagged(self, tag: str, value: str, condition: str = "") -> list[Run]:
+        """The active runs with a tag, the oldest first."""
+        client, _, experiments = self.open()
+        wanted = f"tags.`{tag}` = '{value}'" + (f" and {condition}" if condition else "")
+        found = client.search_runs(
+            experiments, wanted, max_results=10, order_by=["attributes.start_time ASC"]
+        )
+        return list(found)
 
-    def _search(self, wanted: str, limit: int, cursor: str | None) -> tuple[list[Run], str | None]:
-        client, experiment = self.open()
-        from mlflow.exceptions import MlflowException
-
+    def _search(
+        self, wanted: str, limit: int, cursor: str | None, order: str
+    ) -> tuple[list[Run], str | None]:
         if cursor and not cursor.isascii():
-            raise InvalidCursorError("the cursor is not one of this list")
-        with self._call("search the runs"):
+            raise InvalidQueryError("the cursor is not one of this list")
+        with self._reading("search the runs"):
+            client, _, experiments = self.open()
+            from mlflow.exceptions import MlflowException
+
             try:
                 page = client.search_runs(
-                    [experiment],
+                    experiments,
                     wanted,
                     max_results=limit,
-                    order_by=["attributes.start_time DESC"],
+                    order_by=[order],
                     page_token=cursor or None,
                 )
             except MlflowException as error:
                 if cursor is not None and error.error_code == "INVALID_PARAMETER_VALUE":
-                    raise InvalidCursorError("the cursor is not one of this list") from None
+                    raise InvalidQueryError("the cursor is not one of this list") from None
                 raise
-        return list(page), page.token or None
+        token: Any = page.token
+        # A server gives text, a database bytes.
+        return list(page), (token.decode() if isinstance(token, bytes) else token) or None
 
     @contextmanager
-    def _call(self, what: str) -> Iterator[None]:
-        with self._calls, _one_error(what):
+    def _reading(self, what: str) -> Iterator[None]:
+        """For visitors: says no at once if the store was down a moment ago."""
+        until, reason = self._refused
+        if time.monotonic() < until:
+            raise StoreDownError(reason)
+        with self._calls, self._refusing(), self._trying(what):
             yield
 
     @contextmanager
-    def _folder(self) -> Iterator[Path]:
+    def _refusing(self) -> Iterator[None]:
+        try:
+            yield
+        except StoreDownError as error:
+            self._refused = (time.monotonic() + _REFUSE_SECONDS, str(error))
+            raise
+        self._refused = (0.0, "")
+
+    @contextmanager
+    def _trying(self, what: str) -> Iterator[None]:
+        try:
+            with one_line(what, self._settings):
+                if self._opened is not None:
+                    check_database(self._settings.tracking_uri)
+                yield
+        except StoreDownError:
+            # What was prepared may be gone, a bucket for instance.
+            self._opened, self._files_ready = None, False
+            raise
+
+    @contextmanager
+    def folder(self) -> Iterator[Path]:
+        """A folder for a moment."""
         base = self._settings.data_dir / "tmp"
-        base.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=base) as folder:
+        with one_line("make a folder for the run's files", self._settings):
+            base.mkdir(parents=True, exist_ok=True)
+            temporary = tempfile.TemporaryDirectory(dir=base)
+        with temporary as folder:
             yield Path(folder)
 
+    def _remove_left_behind(self) -> None:
+        """Folders of a process that was killed."""
+        import shutil
 
-def _check_database(uri: str) -> None:
-    """Raises at once when a database can't be opened; MLflow would try for an hour."""
-    if uri.startswith(("http://", "https://", "file:")):
-        return
-    import sqlalchemy
-
-    if uri.startswith("sqlite:///"):
-        Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
-    engine = sqlalchemy.create_engine(uri)
-    try:
-        engine.connect().close()
-    finally:
-        engine.dispose()
+        for folder in (self._settings.data_dir / "tmp").glob("tmp*"):
+            with suppress(OSError):
+                if time.time() - folder.stat().st_mtime > _LEFT_BEHIND_SECONDS:
+                    shutil.rmtree(folder)
 
 
-def _tag_like(tag: str, part: str) -> str:
+def _milliseconds(moment: datetime) -> int:
+    return int(moment.timestamp() * 1000)
+
+
+def _like(tag: str, part: str) -> str:
     """A filter for tags that hold `part`; what the filter can't say matches any character."""
-    return f"tags.`{tag}` ILIKE '%{_NOT_IN_A_FILTER.sub('_', part)}%'"
-
-
-@contextmanager
-def _one_error(what: str) -> Iterator[None]:
-    """Turns whatever a store raises into one RecordingError with one line."""
-    try:
-        yield
-    except (RecordingError, RunNotFoundError, InvalidCursorError):
-        raise
-    except Exception as error:
-        log.exception("failed to %s", what)
-        first = (str(error).strip().splitlines() or [""])[0]
-        reason = _USER_INFO.sub("//", f"{type(error).__name__}: {first}")[:200]
-        raise RecordingError(f"can't {what} ({reason})") from error
-
-
-def _try(action: Callable[[], Any]) -> None:
-    """For the last words about a run that has failed already."""
-    try:
-        action()
-    except Exception as error:
-        log.warning("a failed run stays marked as running: %s", type(error).__name__)
+    return f"tags.`{tag}` ILIKE '%{plain(part)}%'"

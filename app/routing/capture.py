@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from app.routing.encoding import decoder_start, encode, encode_target, pad_token
+from app.routing.encoding import Encoded, encode, encode_target, pad_token
 from app.routing.errors import InvalidTaskError
 from app.routing.generation import generate
 from app.routing.loaded import LoadedModel
@@ -65,13 +65,11 @@ def capture_batch(
         return [capture(loaded, task, max_tokens) for task in asked]
     texts = [encode(loaded, task.text, max_tokens) for task in asked]
     targets = [
-        [decoder_start(loaded), *encode_target(loaded, task.target, max_tokens)]
-        for task in asked
-        if task.target is not None
+        encode_target(loaded, task.target, max_tokens) for task in asked if task.target is not None
     ]
     sites = loaded.sites if targets else loaded.first_stack
     with loaded.lock, torch.inference_mode(), capacity_of(sites, asked[0].capacity):
-        outputs = run_ids(loaded, texts, targets)
+        outputs = run_ids(loaded, [text.ids for text in texts], [target.ids for target in targets])
     rows = len(asked)
     return [
         trace_of(
@@ -81,7 +79,7 @@ def capture_batch(
             texts[row],
             targets[row] if targets else None,
             [
-                rows_of(output, row, rows, len(_sequence(loaded, site, texts, targets)[row]))
+                rows_of(output, row, rows, len(_sequence(loaded, site, texts, targets)[row].ids))
                 for site, output in zip(sites, outputs, strict=True)
             ],
         )
@@ -104,8 +102,8 @@ def check_task(loaded: LoadedModel, task: Task, max_tokens: int) -> None:
 
 
 def _sequence(
-    loaded: LoadedModel, site: RouterSite, texts: list[list[int]], targets: list[list[int]]
-) -> list[list[int]]:
+    loaded: LoadedModel, site: RouterSite, texts: list[Encoded], targets: list[Encoded]
+) -> list[Encoded]:
     return targets if loaded.encoder_decoder and site.stack == "decoder" else texts
 
 

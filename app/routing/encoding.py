@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from app.routing.errors import InvalidTaskError, InvalidTextError, TextTooLongError
@@ -11,19 +13,43 @@ from app.routing.task import check_text
 # A character makes at most a few tokens and a token at most this many characters, so a text
 # beyond this is over any limit and is refused without being tokenised.
 _MOST_CHARACTERS_PER_TOKEN = 64
+_NOWHERE = (-1, -1)
 
 
-def encode(loaded: LoadedModel, text: str, max_tokens: int) -> list[int]:
-    """Token ids of a text, special tokens included.
+@dataclass(frozen=True)
+class Encoded:
+    """Token ids, and where each token begins and ends in the characters of its text.
+
+    (−1, −1) for a token that stands for no characters, and where the tokenizer can't tell.
+    """
+
+    ids: list[int]
+    offsets: list[tuple[int, int]]
+
+    @classmethod
+    def placeless(cls, ids: Sequence[int]) -> Encoded:
+        """Tokens that stand for no part of a text."""
+        return cls(list(ids), [_NOWHERE] * len(ids))
+
+    def __add__(self, other: Encoded) -> Encoded:
+        return Encoded(self.ids + other.ids, self.offsets + other.offsets)
+
+
+def encode(loaded: LoadedModel, text: str, max_tokens: int) -> Encoded:
+    """The tokens of a text, special ones included.
 
     Raises InvalidTextError, or TextTooLongError beyond `max_tokens`.
     """
     return _encode(loaded, text, max_tokens, "text", {"text": text})
 
 
-def encode_target(loaded: LoadedModel, target: str, max_tokens: int) -> list[int]:
-    """Token ids of a decoder's target text. Raises as `encode` does."""
-    return _encode(loaded, target, max_tokens, "target text", {"text_target": target})
+def encode_target(loaded: LoadedModel, target: str, max_tokens: int) -> Encoded:
+    """What a decoder is made to read: its start token, and those of a target text.
+
+    Raises as `encode` and `decoder_start` do.
+    """
+    read = _encode(loaded, target, max_tokens, "target text", {"text_target": target})
+    return Encoded.placeless([decoder_start(loaded)]) + read
 
 
 def decoder_start(loaded: LoadedModel) -> int:
@@ -44,15 +70,22 @@ def pad_token(loaded: LoadedModel) -> int:
 
 def _encode(
     loaded: LoadedModel, text: str, max_tokens: int, name: str, arguments: dict[str, Any]
-) -> list[int]:
+) -> Encoded:
     check_text(text)
     if len(text) > max_tokens * _MOST_CHARACTERS_PER_TOKEN:
         raise TextTooLongError(
             f"the {name} has {len(text):,} characters; the limit is {max_tokens} tokens"
         )
-    ids: list[int] = loaded.tokenizer(**arguments, verbose=False)["input_ids"]
+    # Tokenizers in plain Python don't know the places of their tokens.
+    fast = bool(loaded.tokenizer.is_fast)
+    places: Any = {"return_offsets_mapping": True} if fast else {}
+    found: Any = loaded.tokenizer(**arguments, **places, verbose=False)
+    ids: list[int] = found["input_ids"]
     if not ids:
         raise InvalidTextError(f"the model's tokenizer finds no token in the {name}")
     if len(ids) > max_tokens:
         raise TextTooLongError(f"the {name} has {len(ids):,} tokens; the limit is {max_tokens}")
-    return ids
+    if not fast:
+        return Encoded.placeless(ids)
+    # The library gives tokens that it adds a place of no width.
+    return Encoded(ids, [(b, e) if b < e else _NOWHERE for b, e in found["offset_mapping"]])

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from transformers import GenerationConfig, StoppingCriteria, StoppingCriteriaList
 
-from app.routing.encoding import decoder_start, encode, pad_token
+from app.routing.encoding import Encoded, decoder_start, encode, pad_token
 from app.routing.errors import TextTooLongError, TraceError
 from app.routing.loaded import LoadedModel
 from app.routing.passes import capacity_of, listening, one_call, padded, run_encoder
@@ -38,15 +38,15 @@ def generate(
     one token, so no expert is ever over its capacity in the decoder. Raises
     TextTooLongError if prompt and new tokens together exceed `max_tokens`.
     """
-    ids = encode(loaded, task.text, max_tokens)
-    if not loaded.encoder_decoder and len(ids) + generation.max_new_tokens > max_tokens:
+    text = encode(loaded, task.text, max_tokens)
+    if not loaded.encoder_decoder and len(text.ids) + generation.max_new_tokens > max_tokens:
         raise TextTooLongError(
-            f"the prompt has {len(ids)} tokens; with {generation.max_new_tokens} new ones it "
+            f"the prompt has {len(text.ids)} tokens; with {generation.max_new_tokens} new ones it "
             f"exceeds the limit of {max_tokens}"
         )
     with loaded.lock, torch.inference_mode(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(generation.seed)
-        return _generate(loaded, task, generation, max_tokens, ids, on_token)
+        return _generate(loaded, task, generation, max_tokens, text, on_token)
 
 
 def _generate(
@@ -54,14 +54,14 @@ def _generate(
     task: Task,
     generation: Generation,
     max_tokens: int,
-    ids: list[int],
+    text: Encoded,
     on_token: OnToken | None,
 ) -> RoutingTrace:
     model: Any = loaded.model
-    tensor, mask = padded([ids], pad_token(loaded))
+    tensor, mask = padded([text.ids], pad_token(loaded))
     encoder: list[RouterOutput] = []
     inputs: dict[str, Any] = {"input_ids": tensor, "attention_mask": mask}
-    start, sites = len(ids), list(loaded.sites)
+    start, sites = len(text.ids), list(loaded.sites)
     if loaded.encoder_decoder:
         with capacity_of(loaded.sites, task.capacity), listening(loaded.first_stack) as calls:
             encoded = run_encoder(model, tensor, mask)
@@ -70,9 +70,12 @@ def _generate(
         start, sites = 1, sites[len(encoder) :]
 
     def snapshot(fed: Sequence[int], outputs: list[RouterOutput], stopped: bool) -> RoutingTrace:
-        first, decoder = (ids, fed) if loaded.encoder_decoder else (fed, None)
-        made = len(fed) - start
-        return trace_of(loaded, task, max_tokens, first, decoder, encoder + outputs, made, stopped)
+        made = Encoded.placeless(fed[start:])
+        first, decoder = text + made, None
+        if loaded.encoder_decoder:
+            first, decoder = text, Encoded.placeless(fed[:start]) + made
+        count = len(made.ids)
+        return trace_of(loaded, task, max_tokens, first, decoder, encoder + outputs, count, stopped)
 
     with listening(sites) as calls:
         steps = _Steps(loaded, generation, start, calls, snapshot, on_token)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import logging
+import platform
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -194,6 +195,8 @@ def load_model(
             "dtype": str(dtype).removeprefix("torch."),
             "device": str(model.device),
             "tokenizer": tokenizer_hash(tokenizer),
+            "python": platform.python_version(),
+            "threads": torch.get_num_threads(),
         },
         lock=lock,
         end_tokens=_end_tokens(model),

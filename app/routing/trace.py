@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from app.routing.errors import TraceError
 
-FORMAT = 2
+FORMAT = 3
 Stack = Literal["encoder", "decoder"]
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
@@ -47,13 +47,16 @@ class TokenSequence:
 
     `tokens` are the tokenizer's pieces, `token_ids` int64 [T], `special` bool [T] marks
     tokens such as `</s>` that stand for no text, `generated` bool [T] those that the model
-    itself made (none unless given).
+    itself made (none unless given). `offsets` int64 [T, 2]: begin and end of each token in
+    the characters of the text that the stack read; −1, −1 for one that stands for none of
+    them, and where that is not known (everywhere unless given).
     """
 
     tokens: tuple[str, ...]
     token_ids: Ints
     special: Bools
     generated: Bools = None  # type: ignore[assignment]
+    offsets: Ints = None  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "tokens", tuple(self.tokens))
@@ -61,10 +64,17 @@ class TokenSequence:
         object.__setattr__(self, "special", _frozen(self.special, np.bool_))
         generated = np.zeros(len(self)) if self.generated is None else self.generated
         object.__setattr__(self, "generated", _frozen(generated, np.bool_))
+        offsets = np.full((len(self), 2), -1) if self.offsets is None else self.offsets
+        object.__setattr__(self, "offsets", _frozen(offsets, np.int64))
         if not self.tokens:
             raise TraceError("a sequence without tokens has no routing")
         if any(a.shape != (len(self),) for a in (self.token_ids, self.special, self.generated)):
             raise TraceError("tokens, their ids and their marks differ in number")
+        if self.offsets.shape != (len(self), 2):
+            raise TraceError("tokens and their places in the text differ in number")
+        begin, end = self.offsets.T
+        if (((begin < 0) | (end < begin)) & ((begin != -1) | (end != -1))).any():
+            raise TraceError("a token's place in the text is impossible")
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -242,6 +252,7 @@ class RoutingTrace:
             arrays[f"{stack}.token_ids"] = seq.token_ids
             arrays[f"{stack}.special"] = seq.special
             arrays[f"{stack}.generated"] = seq.generated
+            arrays[f"{stack}.offsets"] = seq.offsets
         for index, layer in enumerate(self.layers):
             for name in _ARRAYS:
                 arrays[f"{index}.{name}"] = getattr(layer, name)
@@ -256,7 +267,10 @@ class RoutingTrace:
             with np.load(io.BytesIO(data), allow_pickle=False) as file:
                 header = json.loads(bytes(file["header"]))
                 if header["format"] > FORMAT:
-                    raise TraceError("the trace was written by a newer version")
+                    raise TraceError(
+                        "the trace file was written by a newer version of MoEScope "
+                        f"(format {header['format']}; this one reads up to {FORMAT})"
+                    )
                 return cls(
                     text=header["text"],
                     model=ModelIdentity(**header["model"]),
@@ -265,8 +279,9 @@ class RoutingTrace:
                             tuple(tokens),
                             file[f"{stack}.token_ids"],
                             file[f"{stack}.special"],
-                            # Format 1 knew no generated tokens.
+                            # Format 1 knew no generated tokens, format 2 no offsets.
                             file.get(f"{stack}.generated"),
+                            file.get(f"{stack}.offsets"),
                         )
                         for stack, tokens in header["sequences"].items()
                     },

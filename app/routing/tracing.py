@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from app.routing.encoding import Encoded
 from app.routing.loaded import LoadedModel
 from app.routing.routers.base import RouterOutput, RouterSite
 from app.routing.task import Task
@@ -31,24 +32,24 @@ def trace_of(
     loaded: LoadedModel,
     task: Task,
     max_tokens: int,
-    ids: Sequence[int],
-    decoder_ids: Sequence[int] | None,
+    text: Encoded,
+    decoder: Encoded | None,
     outputs: Sequence[RouterOutput],
     generated: int = 0,
     stopped: bool = False,
 ) -> RoutingTrace:
     """The trace of a task from the outputs of its stacks' routers, without padding.
 
-    `ids` are the tokens of the model's first stack, `decoder_ids` those of the decoder of
-    an encoder–decoder model, if it ran. The last `generated` tokens of the last stack are
+    `text` are the tokens of the model's first stack, `decoder` those of the decoder of an
+    encoder–decoder model, if it ran. The last `generated` tokens of the last stack are
     the model's own.
     """
-    stacks: dict[Stack, Sequence[int]] = {loaded.first: ids}
-    if decoder_ids is not None:
-        stacks["decoder"] = decoder_ids
-    last = decoder_ids if decoder_ids is not None else ids
-    sites = loaded.sites if decoder_ids is not None else loaded.first_stack
-    made = list(last[len(last) - generated :])
+    stacks: dict[Stack, Encoded] = {loaded.first: text}
+    if decoder is not None:
+        stacks["decoder"] = decoder
+    last = decoder or text
+    sites = loaded.sites if decoder is not None else loaded.first_stack
+    made = last.ids[len(last.ids) - generated :]
     return RoutingTrace(
         text=task.text,
         model=loaded.identity,
@@ -84,18 +85,20 @@ def mode_of(loaded: LoadedModel, task: Task) -> str:
     return "encoder" if loaded.first == "encoder" else "prompt"
 
 
-def _tokens(loaded: LoadedModel, ids: Sequence[int], generated: int) -> TokenSequence:
+def _tokens(loaded: LoadedModel, encoded: Encoded, generated: int) -> TokenSequence:
+    ids = encoded.ids
     special = set(loaded.tokenizer.all_special_ids)
-    pieces = loaded.tokenizer.convert_ids_to_tokens(list(ids))
+    pieces = loaded.tokenizer.convert_ids_to_tokens(ids)
     return TokenSequence(
         # A model can know, and generate, more ids than its tokenizer.
         tokens=tuple(
             piece if piece is not None else f"<id {token}>"
             for piece, token in zip(pieces, ids, strict=True)
         ),
-        token_ids=list(ids),  # type: ignore[arg-type]
+        token_ids=ids,  # type: ignore[arg-type]
         special=[token in special for token in ids],  # type: ignore[arg-type]
         generated=[place >= len(ids) - generated for place in range(len(ids))],  # type: ignore[arg-type]
+        offsets=encoded.offsets,  # type: ignore[arg-type]
     )
 
 

@@ -214,5 +214,19 @@ def test_history_lists_the_run(visit: Visit) -> None:
     assert visitor.page.input_value("#text-input") == "One more for the history."
 
 
+def test_leaving_right_after_the_drawing_is_no_error(visit: Visit) -> None:
+    visitor = visit()
+    page = visitor.open()
+    for text in ("What is set", "to follow later", "has no page then"):
+        page.fill("#text-input", text)
+        page.wait_for_selector('#status[data-state="working"]')
+        page.wait_for_selector('#status[data-state="shown"]')
+        page.click("nav >> text=Metrics")
+        page.wait_for_selector("h1 >> text=Metrics")
+        page.wait_for_timeout(2500)
+        page.click("nav >> text=Live")
+        visitor.until("shown", "recorded")
+
+
 def _token_labels(flow: list) -> list[str]:  # type: ignore[type-arg]
     return next(t["text"] for t in flow[0] if t.get("textposition") == "middle left")

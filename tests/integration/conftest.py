@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from app.analysis import Analyst, analysis_key, entry_of
+from app.analysis import Analyst, analysis_key, figures_of
 from app.recording.base import Entry
 from app.recording.mlflow_recorder import MlflowRecorder
 from app.routing.capture import capture
@@ -31,14 +31,16 @@ from tests.integration.helpers import (
     serving,
     until,
 )
+from tests.s3 import S3Server, s3_server
 
 
 @pytest.fixture(scope="session")
 def data_folder(tmp_path_factory: pytest.TempPathFactory) -> Folder:
     """Makes data folders with an empty MLflow database: making one anew takes seconds."""
     template = tmp_path_factory.mktemp("template")
-    recorder = MlflowRecorder(load_settings(MOESCOPE_DATA_DIR=template))
-    recorder.find("")
+    recorder = MlflowRecorder(load_settings(MOESCOPE_DATA_DIR=template), figures_of)
+    recorder.start()
+    recorder.close()
     database = template / "mlflow.db"
 
     def make() -> Path:
@@ -69,7 +71,7 @@ def registry() -> ModelRegistry:
 
 @pytest.fixture
 def recorder(settings: Settings) -> Iterator[MlflowRecorder]:
-    recorder = MlflowRecorder(settings)
+    recorder = MlflowRecorder(settings, figures_of)
     yield recorder
     recorder.close()
 
@@ -85,7 +87,7 @@ def make_entry(registry: ModelRegistry) -> MakeEntry:
 
     def make(text: str) -> Entry:
         trace = capture(registry.get(registry.default), text, 512)
-        return entry_of(trace, analysis_key(trace))
+        return Entry(trace, analysis_key(trace))
 
     return make
 
@@ -96,6 +98,13 @@ def server(data_folder: Folder) -> Iterator[str]:
     with serving(build(load_settings(MOESCOPE_DATA_DIR=data_folder()))) as address:
         until(lambda: is_ready(address))
         yield address
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[S3Server]:
+    """A real S3 server; tests that take it down use one of their own."""
+    with s3_server() as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

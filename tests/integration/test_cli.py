@@ -6,13 +6,17 @@ import csv
 import io
 import json
 import socket
+import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from app.analysis import figures_of
 from app.recording.mlflow_recorder import MlflowRecorder
 from app.settings import load_settings
 from tests.integration.helpers import (
@@ -20,6 +24,7 @@ from tests.integration.helpers import (
     Command,
     Environment,
     Folder,
+    MakeEntry,
     ask,
     free_port,
     is_ready,
@@ -59,8 +64,8 @@ def test_analyze_prints_the_table_then_run_and_link(
     rows = list(csv.DictReader(io.StringIO(csv_file.read_text(encoding="utf-8"), newline="")))
     assert len(rows) == len(body["tokens"]) * sum(layer["num_experts"] for layer in body["layers"])
 
-    recorder = MlflowRecorder(load_settings(MOESCOPE_DATA_DIR=folder))
-    assert recorder.load(body["run_id"]).trace.text == TEXT
+    with closing(recorder_of(folder)) as recorder:
+        assert recorder.load(body["run_id"]).trace.text == TEXT
 
     # The same text again, from standard input and at another address: the same run.
     settings = {"MOESCOPE_DATA_DIR": folder, "MOESCOPE_HOST": "::1", "MOESCOPE_PORT": 9000}
@@ -190,16 +195,141 @@ def test_a_model_that_can_not_be_loaded_ends_with_1(command: Command, tmp_path: 
     assert "moescope.log" in fails_in_one_line(command("analyze", "ok", settings=settings), 1)
 
 
-def test_a_store_that_fails_ends_with_1_and_shows_the_analysis(
+def test_a_store_that_is_down_keeps_the_analysis_for_later(
     command: Command, tmp_path: Path
 ) -> None:
     (tmp_path / "mlflow.db").mkdir()
+    settings = {"MOESCOPE_DATA_DIR": tmp_path}
+    json_file = tmp_path / "a.json"
+    result = command("analyze", TEXT, "--json", str(json_file), settings=settings)
+    assert result.returncode == 0, result.stderr
+    body = json.loads(json_file.read_text(encoding="utf-8"))
+    assert body["status"] == "pending"
+    *_, run, link = result.stdout.splitlines()
+    assert run == f"run {body['run_id']}"
+    assert link == body["url"] == f"http://127.0.0.1:8050/runs/{body['run_id']}"
+    assert result.stderr.count("\n") == 1
+    assert result.stderr.startswith("moescope: kept, not yet in MLflow: MLflow's database can't")
+    assert result.stderr.endswith("; it goes there when the app runs again\n")
+
+    # Once the store is there, the same text is the same analysis, and it is recorded.
+    (tmp_path / "mlflow.db").rmdir()
+    again = command("analyze", TEXT, settings=settings)
+    assert (again.returncode, again.stderr) == (0, "")
+    with closing(recorder_of(tmp_path)) as recorder:
+        run_id = again.stdout.splitlines()[-2].removeprefix("run ")
+        assert recorder.receipt(body["run_id"]).run_id == run_id
+        assert recorder.load(body["run_id"]).trace.text == TEXT
+
+
+def test_a_disk_that_takes_nothing_ends_with_1_and_shows_the_analysis(
+    command: Command, tmp_path: Path
+) -> None:
+    (tmp_path / "outbox.db").mkdir()
     result = command("analyze", "ok", settings={"MOESCOPE_DATA_DIR": tmp_path})
     assert result.returncode == 1
     assert result.stdout.startswith("#")
+    assert "run " not in result.stdout
     assert result.stderr.count("\n") == 1
+    assert result.stderr.startswith("moescope: not recorded: can't keep it in outbox.db")
     assert "moescope.log" in result.stderr
-    assert "Traceback" in (tmp_path / "moescope.log").read_text(encoding="utf-8")
+
+
+def test_a_base_path_is_in_the_link(command: Command) -> None:
+    result = command("analyze", "ok", settings={"MOESCOPE_BASE_PATH": "/scope"})
+    assert result.stdout.splitlines()[-1].startswith("http://127.0.0.1:8050/scope/runs/")
+
+
+def recorder_of(folder: Path) -> MlflowRecorder:
+    return MlflowRecorder(load_settings(MOESCOPE_DATA_DIR=folder), figures_of)
+
+
+@pytest.fixture
+def aged(data_folder: Folder, make_entry: MakeEntry) -> tuple[Path, list[str]]:
+    """A data folder with runs of ten, six, two and no days ago, and their ids in that order."""
+    folder, ids = data_folder(), []
+    with closing(recorder_of(folder)) as recorder:
+        for days in (10, 6, 2, 0):
+            receipt = recorder.submit(make_entry(f"It was {days} days ago."))
+            ids.append(str(recorder.receipt(receipt.id, 60).run_id))
+    now = time.time()
+    with closing(sqlite3.connect(folder / "mlflow.db")) as database, database:
+        for run_id, days in zip(ids, (10, 6, 2, 0), strict=True):
+            when = int((now - days * 86_400) * 1000)
+            database.execute("update runs set start_time = ? where run_uuid = ?", (when, run_id))
+    return folder, ids
+
+
+def left_in(folder: Path) -> list[str]:
+    with closing(recorder_of(folder)) as recorder:
+        return [run.run_id for run in reversed(recorder.history(50).runs)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "gone"),
+    [
+        (["--older-than", "5"], 2),
+        (["--keep", "1"], 3),
+        (["--keep", "3", "--older-than", "1"], 1),
+        (["--keep", "1", "--older-than", "9.5"], 1),
+        (["--keep", "0"], 4),
+    ],
+)
+def test_runs_are_deleted_by_age_and_count(
+    command: Command, aged: tuple[Path, list[str]], arguments: list[str], gone: int
+) -> None:
+    folder, ids = aged
+    settings = {"MOESCOPE_DATA_DIR": folder}
+    result = command("runs", "delete", *arguments, "--yes", settings=settings)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.startswith(f"to delete: {gone} of 4 runs, recorded from ")
+    assert result.stdout.endswith(f"\ndeleted: {gone} run{'s' if gone > 1 else ''}\n")
+    assert left_in(folder) == ids[gone:]
+    files = {path.name for path in (folder / "artifacts").iterdir() if any(path.rglob("*.csv"))}
+    assert files == set(ids[gone:])
+
+
+def test_nothing_old_enough_deletes_nothing(command: Command, aged: tuple[Path, list[str]]) -> None:
+    folder, ids = aged
+    for arguments in (["--older-than", "30"], ["--keep", "4"], ["--older-than", "1e300"]):
+        result = command(
+            "runs", "delete", *arguments, "--yes", settings={"MOESCOPE_DATA_DIR": folder}
+        )
+        assert (result.returncode, result.stdout) == (0, "nothing to delete: 4 runs recorded\n")
+    nobody = {"settings": {"MOESCOPE_DATA_DIR": folder}, "stdin": subprocess.DEVNULL}
+    assert "--yes" in fails_in_one_line(command("runs", "delete", "--keep", "0", **nobody), 2)
+    assert left_in(folder) == ids
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["delete"],
+        ["delete", "--yes"],
+        ["delete", "--keep", "-1"],
+        ["delete", "--keep", "some"],
+        ["delete", "--older-than", "-1"],
+        ["delete", "--older-than", "nan"],
+        ["delete", "--older-than", "a week"],
+    ],
+    ids=range(8),
+)
+def test_wrong_conditions_of_a_deletion(command: Command, arguments: list[str]) -> None:
+    fails_in_one_line(command("runs", *arguments), 2)
+
+
+def test_runs_of_a_store_that_is_down_are_not_deleted(
+    command: Command, aged: tuple[Path, list[str]]
+) -> None:
+    folder, ids = aged
+    where = f"http://127.0.0.1:{free_port()}"
+    settings = {"MOESCOPE_DATA_DIR": folder, "MLFLOW_TRACKING_URI": where}
+    result = command("runs", "delete", "--keep", "0", "--yes", settings=settings)
+    line = fails_in_one_line(result, 1)
+    assert "not all runs can be listed, so none is deleted" in line
+    assert f"MLflow at {where} does not answer" in line
+    assert left_in(folder) == ids
 
 
 def test_a_port_in_use_ends_with_1(command: Command) -> None:
@@ -212,7 +342,7 @@ def test_a_port_in_use_ends_with_1(command: Command) -> None:
 def test_help(command: Command) -> None:
     result = command("--help")
     assert result.returncode == 0
-    assert "analyze" in result.stdout
+    assert all(verb in result.stdout for verb in ("analyze", "bucket", "runs"))
 
 
 def test_the_production_line_serves_and_stops_cleanly(

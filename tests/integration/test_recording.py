@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import os
@@ -14,15 +15,16 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from mlflow.entities import ViewType
 from mlflow.tracking import MlflowClient
 
-from app.analysis import Analyst, analysis_key
+from app.analysis import Analyst, analysis_key, figures_of
 from app.recording.base import (
     Entry,
-    InvalidCursorError,
     Receipt,
     RecordingError,
     RunNotFoundError,
+    StoreDownError,
 )
 from app.recording.content import text_beginning
 from app.recording.export import analysis_json, routing_csv
@@ -44,6 +46,7 @@ from tests.integration.helpers import (
     is_ready,
     until,
 )
+from tests.s3 import S3Server
 
 TEXT = "The river bank was closed, it's “Sunday”.\nSecond line 🙂"
 
@@ -60,7 +63,7 @@ def test_a_new_recorder_reads_back_an_equal_trace(
     entry = make_entry(TEXT)
     receipt = record(recorder, entry)
     recorder.close()
-    after_restart = MlflowRecorder(settings)
+    after_restart = MlflowRecorder(settings, figures_of)
     for id_ in (receipt.id, receipt.run_id):
         assert id_ is not None
         run = after_restart.load(id_)
@@ -100,10 +103,23 @@ def test_run_holds_parameters_metrics_tags_and_files(
     assert (folder / "trace.npz").read_bytes() == entry.trace.to_bytes()
     written = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
     assert written == json.loads(json.dumps(report(entry.trace, measures)))
-    for name, figure in entry.figures().items():
+    for name, figure in figures_of(entry.trace).items():
         written = json.loads((folder / f"figures/{name}.json").read_text(encoding="utf-8"))
         assert len(written["data"]) == len(figure["data"])
         assert "plotly" in (folder / f"figures/{name}.html").read_text(encoding="utf-8")
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    sums = dict(reversed(line.split("  ")) for line in _lines(folder / "SHA256SUMS"))
+    assert {str(path.relative_to(folder)) for path in files} == {*sums, "SHA256SUMS"}
+    for name, sum_ in sums.items():
+        assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == sum_
+    assert run.data.tags["moescope.bytes"] == str(sum(path.stat().st_size for path in files))
+    (used,) = run.inputs.dataset_inputs
+    assert hashlib.sha256(TEXT.encode()).hexdigest().startswith(used.dataset.digest)
+    assert (folder / "text.txt").read_bytes().decode() == TEXT
+
+
+def _lines(path: Path) -> list[str]:
+    return path.read_text(encoding="utf-8").splitlines()
 
 
 def test_run_of_both_stacks_holds_settings_and_measures_of_each(
@@ -213,7 +229,7 @@ def test_a_run_of_the_version_before_opens(
     (file,) = settings.data_dir.rglob("trace.npz")
     file.write_bytes((ROOT / "tests/data/trace-format-1.npz").read_bytes())
     (file.parent / "metrics.json").unlink()
-    run = MlflowRecorder(settings).load(receipt.run_id)
+    run = MlflowRecorder(settings, figures_of).load(receipt.run_id)
     assert run.trace.provenance["mode"] == "encoder"
     assert run.summary.text == run.trace.text == "The river bank was closed."
     assert analysis_json(run.trace)["generated"] == [False] * run.summary.tokens
@@ -225,7 +241,8 @@ def test_files_stay_in_the_data_folder(
 ) -> None:
     record(recorder, make_entry("inside"))
     assert {path.name for path in settings.data_dir.iterdir()} == {
-        "artifacts", "mlflow.db", "tmp",
+        "artifacts", "mlflow.db", "outbox.db", "outbox.db-shm", "outbox.db-wal",
+        "outbox.lock", "tmp",
     }  # fmt: skip
     assert not list((settings.data_dir / "tmp").iterdir())
 
@@ -247,7 +264,7 @@ def test_an_analysis_opens_from_its_acknowledgement_on(
     receipt = recorder.submit(entry)
     assert receipt.status == "pending"
     assert recorder.load(receipt.id).trace == entry.trace
-    assert recorder.find(entry.key) is not None
+    assert recorder.submit(entry) == receipt
     assert recorder.receipt(receipt.id, 60).status == "recorded"
     assert recorder.load(receipt.id).trace == entry.trace
 
@@ -278,8 +295,9 @@ def test_same_text_after_a_restart_gives_the_same_run(
     trace = analyst.trace("before and after")
     first = analyst.recorder.receipt(analyst.record(trace).id, 60)
     analyst.recorder.close()
-    again = Analyst(registry, MlflowRecorder(settings), 512)
-    assert again.record(trace) == first
+    again = Analyst(registry, MlflowRecorder(settings, figures_of), 512)
+    assert again.record(trace, wait=60) == first
+    again.recorder.close()
 
 
 def test_a_deleted_run_is_recorded_anew_and_opens_no_more(
@@ -305,11 +323,16 @@ def test_many_threads_lose_nothing(recorder: MlflowRecorder, make_entry: MakeEnt
 
 
 def test_close_writes_what_is_pending(settings: Settings, make_entry: MakeEntry) -> None:
-    recorder = MlflowRecorder(settings)
+    recorder = MlflowRecorder(settings, figures_of)
     receipts = [recorder.submit(make_entry(f"pending {number}")) for number in range(5)]
     recorder.close()
     assert [recorder.receipt(r.id).status for r in receipts] == ["recorded"] * 5
-    assert recorder.submit(make_entry("too late")).status == "failed"
+    late = recorder.submit(make_entry("too late"))
+    assert late.status == "pending"
+    after_restart = MlflowRecorder(settings, figures_of)
+    after_restart.start()
+    until(lambda: after_restart.receipt(late.id).status == "recorded")
+    after_restart.close()
 
 
 @pytest.mark.parametrize(
@@ -351,113 +374,70 @@ def test_a_lost_trace_file_is_told_in_one_line(
     settings: Settings, recorder: MlflowRecorder, make_entry: MakeEntry
 ) -> None:
     receipt = record(recorder, make_entry("lost"))
+    recorder.close()
+    # Nor is it kept on the local disk any more.
+    for path in settings.data_dir.glob("outbox.*"):
+        path.unlink()
     for path in settings.data_dir.rglob("trace.npz"):
         path.write_bytes(b"not a trace")
     with pytest.raises(RecordingError, match="the run can't be read"):
         recorder.load(receipt.id)
     for path in settings.data_dir.rglob("trace.npz"):
         path.unlink()
-    with pytest.raises(RecordingError, match=r"^can't read the run's files"):
+    with pytest.raises(RecordingError, match="its trace file is gone"):
         recorder.load(receipt.id)
 
 
-def test_a_store_that_can_not_be_reached_fails_in_one_line(
-    data_folder: Folder, make_entry: MakeEntry, caplog: pytest.LogCaptureFixture
+def test_while_the_store_can_not_be_reached_an_analysis_waits_and_says_why(
+    data_folder: Folder, make_entry: MakeEntry
 ) -> None:
     address = f"http://user:secret@127.0.0.1:{free_port()}"
     recorder = MlflowRecorder(
-        load_settings(MOESCOPE_DATA_DIR=data_folder(), MLFLOW_TRACKING_URI=address)
+        load_settings(MOESCOPE_DATA_DIR=data_folder(), MLFLOW_TRACKING_URI=address), figures_of
     )
     entry = make_entry("unreachable")
-    assert recorder.find(entry.key) is None
-    receipt = recorder.submit(entry)
+    receipt = recorder.receipt(recorder.submit(entry).id, 60)
+    assert receipt.status == "pending"
+    assert receipt.detail == f"MLflow at {address.replace('user:secret@', '')} does not answer"
     assert recorder.load(receipt.id).trace == entry.trace
-    receipt = recorder.receipt(receipt.id, 60)
-    assert receipt.status == "failed"
-    assert "\n" not in receipt.detail
-    assert "secret" not in receipt.detail
-    with pytest.raises(RecordingError):
-        recorder.history(1, None, None, None)
+    page = recorder.history(10)
+    assert [run.run_id for run in page.runs] == [receipt.id]
+    assert page.notice.endswith(receipt.detail)
+    state = recorder.state()
+    assert (state.pending, state.failed, state.down) == (1, 0, receipt.detail)
+    with pytest.raises(StoreDownError):
+        recorder.load("0" * 32)
     recorder.close()
 
 
-def test_files_that_can_not_be_written_fail_the_run(
+def test_files_that_can_not_be_written_make_it_wait(
     settings: Settings, recorder: MlflowRecorder, make_entry: MakeEntry
 ) -> None:
     (settings.data_dir / "artifacts").write_text("in the way", encoding="utf-8")
     entry = make_entry("no room")
     receipt = recorder.receipt(recorder.submit(entry).id, 60)
-    assert receipt.status == "failed"
+    assert receipt.status == "pending"
+    assert receipt.detail.startswith("the run's files can't be written: ")
     assert "\n" not in receipt.detail
+
+    (settings.data_dir / "artifacts").unlink()
+    recorder.retry()
+    until(lambda: recorder.receipt(receipt.id).status == "recorded")
     client = MlflowClient(settings.tracking_uri)
     experiment = client.get_experiment_by_name("moescope")
     assert experiment is not None
-    runs = client.search_runs([experiment.experiment_id])
-    assert [run.info.status for run in runs] == ["FAILED"]
-    assert recorder.find(entry.key) is None
-    assert recorder.history(10, None, None, None) == ([], None)
-
-    (settings.data_dir / "artifacts").unlink()
-    assert recorder.receipt(recorder.submit(entry).id, 60).status == "recorded"
+    runs = client.search_runs([experiment.experiment_id], run_view_type=ViewType.ALL)
+    assert [run.info.status for run in runs] == ["FINISHED"]
 
 
 def test_a_deleted_experiment_is_named(settings: Settings, make_entry: MakeEntry) -> None:
     client = MlflowClient(settings.tracking_uri)
     client.delete_experiment(client.create_experiment("moescope"))
-    recorder = MlflowRecorder(settings)
+    recorder = MlflowRecorder(settings, figures_of)
     receipt = recorder.receipt(recorder.submit(make_entry("x")).id, 60)
+    assert receipt.status == "pending"
     assert receipt.detail.startswith("MLflow's experiment «moescope» is deleted")
     recorder.close()
-
-
-def test_history_is_newest_first_in_pages(recorder: MlflowRecorder, make_entry: MakeEntry) -> None:
-    for number in range(5):
-        record(recorder, make_entry(f"line {number}"))
-    seen, cursor = [], None
-    for _ in range(3):
-        page, cursor = recorder.history(2, cursor, None, None)
-        seen += [run.text for run in page]
-    assert seen == [f"line {number}" for number in (4, 3, 2, 1, 0)]
-    assert cursor is None
-    for bad in ("x", "eyJvZmZzZXQiOiAiYSJ9", "\x00", "🙂"):
-        with pytest.raises(InvalidCursorError):
-            recorder.history(2, bad, None, None)
-
-
-@pytest.mark.parametrize(
-    ("query", "found"),
-    [
-        ("RIVER", 1),
-        ("it's", 1),
-        ('"quoted"', 1),
-        ('it\'s "quoted"', 1),
-        ("100%", 1),
-        ("0%_", 0),
-        ("_", 0),
-        ("\\", 0),
-        ("日本", 1),
-        ("two\nlines", 1),
-        ("`", 0),
-        ("' or '1'='1", 0),
-        ("  ", 1),
-    ],
-)
-def test_history_finds_a_part_of_the_text(
-    recorder: MlflowRecorder, make_entry: MakeEntry, query: str, found: int
-) -> None:
-    record(recorder, make_entry('The river: it\'s "quoted" 100% 日本 two\nlines'))
-    assert len(recorder.history(10, None, None, query)[0]) == found
-
-
-def test_history_of_one_model(recorder: MlflowRecorder, make_entry: MakeEntry) -> None:
-    entry = make_entry("of a model")
-    record(recorder, entry)
-    name = entry.trace.model.id
-    assert len(recorder.history(10, None, name, None)[0]) == 1
-    for other in (name[:-1], name.upper(), "' or '1'='1", "%", "_" * len(name)):
-        assert recorder.history(10, None, other, None) == ([], None) or (
-            recorder.history(10, None, other, None)[0] == []
-        )
 
 
 def test_text_beginning_is_one_short_line() -> None:
@@ -483,12 +463,12 @@ def test_what_was_recorded_survives_kill_9(
         until(lambda: is_ready(address))
         for number in range(3):
             answer = ask(f"{address}/api/v1/analyses", {"text": f"kept {number}"})
-            assert answer.json()["status"] == "recorded"
             kept.append(answer.json()["run_id"])
+        until(lambda: ask(f"{address}/api/v1/store").json()["pending"] == 0)
     finally:
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
-    recorder = MlflowRecorder(load_settings(MOESCOPE_DATA_DIR=folder))
+    recorder = MlflowRecorder(load_settings(MOESCOPE_DATA_DIR=folder), figures_of)
     for number, run_id in enumerate(kept):
         assert recorder.load(run_id).trace == make_entry(f"kept {number}").trace
 
@@ -498,3 +478,22 @@ def test_log_lines_hide_passwords_in_addresses() -> None:
 
     record = logging.makeLogRecord({"msg": "no answer from postgresql://me:secret@db/x"})
     assert RedactingFormatter().format(record) == "no answer from postgresql://***@db/x"
+
+
+def test_with_another_place_for_files_old_runs_are_read_as_ever(
+    settings: Settings, s3: S3Server, recorder: MlflowRecorder, make_entry: MakeEntry
+) -> None:
+    before = record(recorder, make_entry("on the disk"))
+    recorder.close()
+    with_bucket = load_settings(MOESCOPE_DATA_DIR=settings.data_dir, **s3.settings("moved-here"))
+    moved = MlflowRecorder(with_bucket, figures_of)
+    after = record(moved, make_entry("in the bucket"))
+    again = record(moved, make_entry("on the disk"))
+    assert again.run_id == before.run_id
+    assert [run.text for run in moved.history(10).runs] == ["in the bucket", "on the disk"]
+    names = [each.object_name for each in s3.client.list_objects("moved-here", recursive=True)]
+    assert any(f"{after.run_id}/artifacts/routing.csv" in str(name) for name in names)
+    assert not any(str(before.run_id) in str(name) for name in names)
+    with moved.file(before.id, "routing.csv") as path:
+        assert path.read_text(encoding="utf-8") == routing_csv(make_entry("on the disk").trace)
+    moved.close()

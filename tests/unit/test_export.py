@@ -214,7 +214,8 @@ def test_json_writes_an_undefined_measure_as_null() -> None:
         (None, (None, "not recorded", None)),
         (Receipt("a", "b", "recorded"), ("b", "recorded", "/runs/b")),
         (Receipt("a", None, "pending"), ("a", "pending", "/runs/b")),
-        (Receipt("a", None, "failed", "disk full"), (None, "not recorded", None)),
+        (Receipt("", None, "failed", "disk full"), (None, "not recorded", None)),
+        (Receipt("a", None, "failed", "refused"), ("a", "not recorded", "/runs/b")),
     ],
 )
 def test_json_tells_where_the_analysis_stands(

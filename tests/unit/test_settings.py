@@ -17,6 +17,18 @@ from app.settings import (
 )
 
 EXAMPLE = Path(__file__).parents[2] / ".env.example"
+BAD_BUCKETS = [
+    *("ab", "a" * 64, "Upper", "under_score", "two..dots", "dot.-dash", "-dash", "dash-", ".dot"),
+    *("192.168.5.4", "space d", "line\n", "ümlaut", "a/b"),
+]
+BAD_ENDPOINTS = [
+    *("host:0", "host:65536", "host:port", "host:", ":9000", "host/path", "host:9000?x", "a b:1"),
+    *("user:word@host:9000", "http://user:word@host", "ftp://host:21", "http://", "[::1:9000"),
+]
+BAD_ADDRESSES = [
+    *("host:5000", "//host", "javascript:alert(1)", "http://", "https://user:word@host"),
+    *("https://host/#/", "https://host/?a=1", "ftp://host"),
+]
 
 
 @pytest.fixture(autouse=True)
@@ -126,7 +138,12 @@ def test_the_default_may_be_a_folder_of_its_own(
         ("MLFLOW_TRACKING_URI", "ftp://host", "tracking URI"),
         ("MLFLOW_TRACKING_URI", "just words", "tracking URI"),
         ("MINIO_SECURE", "maybe", "boolean"),
-        ("MINIO_BUCKET", "ab", "at least 3"),
+        ("MINIO_PRESIGN", "perhaps", "boolean"),
+        ("MINIO_ACCESS_KEY", "two\nlines", "control character"),
+        *(("MINIO_BUCKET", name, "3 to 63") for name in BAD_BUCKETS),
+        *(("MINIO_ENDPOINT", value, "localhost:9000") for value in BAD_ENDPOINTS),
+        *(("MINIO_PUBLIC_ENDPOINT", value, "localhost:9000") for value in BAD_ENDPOINTS),
+        *(("MOESCOPE_MLFLOW_UI", value, "https://host:5000") for value in BAD_ADDRESSES),
     ],
 )
 def test_a_wrong_value_is_named_in_one_line(
@@ -164,6 +181,31 @@ def test_secrets_are_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(SettingsError) as caught:
         load_settings()
     assert "hunter" not in str(caught.value)
+
+
+def test_addresses_and_buckets_that_are_allowed() -> None:
+    keys = {"MINIO_ACCESS_KEY": "a", "MINIO_SECRET_KEY": "b"}
+    for endpoint in ("localhost:9000", "[::1]:9000", "http://10.0.0.1", "https://s3.example.org"):
+        settings = load_settings(MINIO_ENDPOINT=endpoint, MINIO_PUBLIC_ENDPOINT=endpoint, **keys)
+        assert (settings.minio_endpoint, settings.minio_public_endpoint) == (endpoint, endpoint)
+    assert load_settings(MINIO_ENDPOINT="http://host:1/", **keys).minio_endpoint == "http://host:1"
+    assert load_settings(MOESCOPE_MLFLOW_UI="https://h/mlflow/").mlflow_ui == "https://h/mlflow"
+    for name in ("abc", "a" * 63, "1.2.3", "runs-2026.eu", "192.168.5.4.5"):
+        assert load_settings(MINIO_BUCKET=name).minio_bucket == name
+    plain = load_settings()
+    assert (plain.minio_presign, plain.minio_public_endpoint, plain.mlflow_ui) == (False, "", "")
+
+
+def test_an_endpoint_needs_both_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MINIO_ENDPOINT", "localhost:9000")
+    with pytest.raises(SettingsError, match=r"^MINIO_ACCESS_KEY: it is missing"):
+        load_settings()
+    monkeypatch.setenv("MINIO_ACCESS_KEY", "hunter1")
+    with pytest.raises(SettingsError, match=r"^MINIO_SECRET_KEY: it is missing") as caught:
+        load_settings()
+    assert "hunter" not in str(caught.value)
+    monkeypatch.setenv("MINIO_SECRET_KEY", "hunter2")
+    assert load_settings().minio_endpoint == "localhost:9000"
 
 
 def test_settings_cannot_be_changed() -> None:

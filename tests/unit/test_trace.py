@@ -6,6 +6,7 @@ import io
 import json
 import random
 from dataclasses import FrozenInstanceError, fields, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -183,6 +184,20 @@ class TestTrace:
         with pytest.raises(TraceError, match=said):
             TokenSequence(tokens, ids, special)  # type: ignore[arg-type]
 
+    @pytest.mark.parametrize(
+        ("offsets", "said"),
+        [
+            ([(0, 1)], "differ in number"),
+            ([(0, 1, 2)] * 5, "differ in number"),
+            ([(3, 2)] * 5, "impossible"),
+            ([(-1, 2)] * 5, "impossible"),
+            ([(-2, -1)] * 5, "impossible"),
+        ],
+    )
+    def test_places_of_tokens_must_be_possible(self, offsets: Any, said: str) -> None:
+        with pytest.raises(TraceError, match=said):
+            replace(make_sequence(), offsets=offsets)
+
     def test_layers_of_a_stack_keep_their_order(self) -> None:
         trace = make_trace()
         assert trace.stacks == ("encoder",)
@@ -199,7 +214,7 @@ class TestImmutable:
             for f in fields(part)
             if isinstance(value := getattr(part, f.name), np.ndarray)
         ]
-        assert len(arrays) == 2 * 5 + 3
+        assert len(arrays) == 2 * 5 + 4
         for array in arrays:
             with pytest.raises(ValueError, match="read-only"):
                 array[0] = 0
@@ -258,8 +273,28 @@ class TestFile:
         assert replace(trace, layers=(replace(first, logits=nudged), trace.layers[1])) != trace
 
     def test_a_newer_format_is_refused(self) -> None:
-        with pytest.raises(TraceError, match="newer version"):
+        said = r"newer version of MoEScope \(format 4; this one reads up to 3\)"
+        with pytest.raises(TraceError, match=said):
             RoutingTrace.from_bytes(edited(format=FORMAT + 1))
+
+    @pytest.mark.parametrize(("format_", "stacks"), [(1, ["encoder"]), (2, ["encoder", "decoder"])])
+    def test_older_formats_are_read(self, format_: int, stacks: list[str]) -> None:
+        file = Path(__file__).parents[1] / f"data/trace-format-{format_}.npz"
+        trace = RoutingTrace.from_bytes(file.read_bytes())
+        assert trace.text == "The river bank was closed."
+        assert list(trace.stacks) == stacks
+        for sequence in trace.sequences.values():
+            assert (sequence.offsets == -1).all()
+            assert sequence.offsets.shape == (len(sequence), 2)
+        assert RoutingTrace.from_bytes(trace.to_bytes()) == trace
+
+    def test_places_of_tokens_are_kept(self) -> None:
+        offsets = [(0, 2), (2, 5), (2, 5), (6, 7), (-1, -1)]
+        placed = replace(make_sequence(), offsets=offsets)  # type: ignore[arg-type]
+        trace = make_trace(sequences={"encoder": placed})
+        back = RoutingTrace.from_bytes(trace.to_bytes())
+        assert back.sequences["encoder"].offsets.tolist() == [list(pair) for pair in offsets]
+        assert trace != make_trace()
 
     def test_a_file_that_contradicts_itself_is_refused(self) -> None:
         with pytest.raises(TraceError, match="differ in number"):

@@ -1,0 +1,74 @@
+"""MLflow's client, with bounded waiting, and what its SQLite database needs besides."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sqlite3
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from app.recording.base import StoreDownError
+
+if TYPE_CHECKING:
+    from mlflow.tracking import MlflowClient
+
+_ENVIRONMENT = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_CONFIGURE_LOGGING": "false",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    # By default a store that does not answer holds a call for minutes.
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
+}
+_LOCKED_SECONDS = 3.0
+
+
+def open_client(uri: str) -> MlflowClient:
+    """A client of the tracking store there. Raises as `check_database` does, or whatever
+    MLflow raises."""
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    from mlflow.tracking import MlflowClient
+
+    check_database(uri)
+    return MlflowClient(uri)
+
+
+def check_database(uri: str) -> None:
+    """Raises at once when a database can't be used: MLflow would try for an hour to open it,
+    and waits 20 seconds for one that is locked."""
+    if uri.startswith(("http://", "https://", "file:")):
+        return
+    if uri.startswith("sqlite:///"):
+        path = Path(uri.removeprefix("sqlite:///"))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with closing(sqlite3.connect(path, timeout=_LOCKED_SECONDS)) as database:
+                database.execute("select count(*) from sqlite_master")
+        except sqlite3.Error as error:
+            locked = "locked by another process" if "locked" in str(error) else str(error)
+            raise StoreDownError(f"MLflow's database can't be used: {locked}") from error
+        return
+    import sqlalchemy
+
+    engine = sqlalchemy.create_engine(uri)
+    try:
+        engine.connect().close()
+    finally:
+        engine.dispose()
+
+
+def analyse(uri: str) -> None:
+    """Without statistics SQLite takes seconds to sort ten thousand runs by a metric."""
+    if not uri.startswith("sqlite:///"):
+        return
+    with (
+        suppress(sqlite3.Error),
+        closing(sqlite3.connect(uri.removeprefix("sqlite:///"), timeout=1.0)) as database,
+    ):
+        database.execute("pragma analysis_limit = 1000")
+        database.execute("analyze")
+        database.commit()

@@ -1,0 +1,58 @@
+"""A reverse proxy as it stands before the app in production, small enough for the tests."""
+
+from __future__ import annotations
+
+import http.client
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import urlsplit
+
+_HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "content-length"}
+
+
+@contextmanager
+def proxied(to: str, base: str, strips: bool, scheme: str = "http") -> Iterator[str]:
+    """A proxy that shows the server at `to` below `base`; gives its own address.
+
+    With `strips` the server is asked without the base path. `scheme` is what it tells the
+    server about the browser's connection. Other paths than those below `base` are 404 with it.
+    """
+    port = urlsplit(to).port
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def handle_one(self) -> None:
+            if not f"{self.path}/".startswith((f"{base}/", f"{base}?")):
+                self.send_error(404, "the proxy shows nothing here")
+                return
+            path = self.path.removeprefix(base) if strips else self.path
+            body = self.rfile.read(int(self.headers.get("content-length", 0)))
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+            headers = {**self.headers, "X-Forwarded-Proto": scheme}
+            connection.request(self.command, path or "/", body or None, headers)
+            answer = connection.getresponse()
+            content = answer.read()
+            self.send_response_only(answer.status, answer.reason)
+            for name, value in answer.getheaders():
+                if name.lower() not in _HOP_BY_HOP:
+                    self.send_header(name, value)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+            connection.close()
+
+        do_GET = do_POST = do_PATCH = do_DELETE = handle_one  # noqa: N815
+
+        def log_message(self, *_args: object) -> None:
+            """Nothing: the tests' output is not a log."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.daemon_threads = True
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+        thread.join(10)
