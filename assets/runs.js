@@ -79,20 +79,24 @@
   function ask(chosen = []) {
     lastCheck = null;
     wait();
+    set("runs-list", { className: "runs-list busy" });
     set("runs-asked", { data: { search: location.search, chosen, at: Date.now() } });
   }
 
   function wait(after = () => {}) {
     clearTimeout(patience);
     patience = setTimeout(() => {
-      if (byId("runs-gone")) set("runs-gone", { hidden: false });
+      if (!byId("runs-list")) return;
+      rested(false);
       after();
     }, PATIENCE_MS);
   }
 
-  function answered() {
+  /* Nothing is under way any more, because of an answer or for want of one. */
+  function rested(answered) {
     clearTimeout(patience);
-    if (byId("runs-gone")) set("runs-gone", { hidden: true });
+    set("runs-gone", { hidden: answered });
+    set("runs-list", { className: "runs-list" });
   }
 
   /* Sets the filter to the address, and lists that. */
@@ -119,7 +123,7 @@
   }
 
   function listed(following) {
-    answered();
+    rested(true);
     const here = cursor();
     const at = (place) => {
       const found = new URLSearchParams(location.search);
@@ -200,7 +204,7 @@
 
   function told(answer) {
     if (!answer || !byId("runs-list")) return;
-    answered();
+    rested(true);
     const { do: what, ids, done } = answer;
     problem(answer.problem);
     if (what === "delete") {

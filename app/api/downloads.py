@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -135,8 +134,7 @@ def export(
     with ExitStack() as stack:
         # Whole before the answer begins, so that one that can't be read is told.
         try:
-            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="moescope-"))
-            path = Path(folder, f"routing.{ending}")
+            path = stack.enter_context(analyst.recorder.folder()) / f"routing.{ending}"
             write(path, _runs(analyst.recorder, wanted))
         except OSError as error:
             raise RecordingError(f"the runs can't be put together: {error.strerror}") from error

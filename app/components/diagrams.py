@@ -27,7 +27,7 @@ from app.figures.load import load_figure
 from app.figures.selection import Selection
 from app.figures.theme import LIGHT, THEMES, Theme
 from app.recording.base import RecordingError, RunNotFoundError
-from app.routing.capacity import with_capacity
+from app.routing.capacity import own_capacity, with_capacity
 from app.routing.errors import ModelNotReadyError, RoutingError
 from app.routing.trace import RoutingTrace, Stack
 
@@ -310,14 +310,6 @@ def _recorded_facts(analyst: Analyst, request: Mapping[str, Any]) -> dict[str, A
         # Another one than the model's own, if it was run at that.
         "usual": trace.provenance.get("capacity"),
     }
-
-
-def own_capacity(trace: RoutingTrace) -> int | None:
-    """The expert capacity of a recorded trace's model; None where there is nothing to try."""
-    if any(layer.capacity is None or layer.top_k > 1 for layer in trace.layers):
-        return None
-    own: int | None = trace.provenance.get("own_capacity", trace.layers[0].capacity)
-    return own
 
 
 def _figures(

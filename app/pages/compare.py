@@ -25,7 +25,6 @@ from app.components.compared import (
 )
 from app.components.diagrams import sized
 from app.components.downloads import Picture
-from app.components.message import sentence
 from app.components.panel import CONFIG, HIDDEN, VISIBLE, frame, panel
 from app.figures.changes import changes_figure
 from app.figures.difference import difference_figure
@@ -75,7 +74,7 @@ def _opened(analyst: Analyst, asked: Mapping[str, str]) -> tuple[dict[str, Recor
         except RunNotFoundError:
             problems.append(f"Run {name}: there is no such run. It may have been deleted.")
         except RecordingError as error:
-            problems.append(f"Run {name} can't be read. {sentence(error)}")
+            problems.append(f"Run {name}: {str(error).rstrip('.')}.")
     if len(runs) == 2 and runs["a"].summary.run_id == runs["b"].summary.run_id:
         problems.append("Run a and run b are the same run. Choose another for one of them.")
     return runs, problems

@@ -11,12 +11,13 @@ from dash import Dash, Input, Output, State, dcc, html, no_update
 from app.analysis import Analyst
 from app.components import ids, links
 from app.components.controls import VIEWS, Choices, controls, pinned
-from app.components.diagrams import diagrams, own_capacity
+from app.components.diagrams import diagrams
 from app.components.entry import entry
 from app.components.message import message, sentence
 from app.components.recomputed import again, recomputed
 from app.components.settled import settled_panels
 from app.recording.base import RecordedRun, RecordingError, RunNotFoundError
+from app.routing.capacity import own_capacity
 from app.routing.trace import RoutingTrace
 
 
@@ -80,6 +81,7 @@ def _recorded(run: RecordedRun, run_id: str, query: Mapping[str, str]) -> html.D
             html.Div(
                 [
                     dcc.Link("Compare with…", href=links.to(f"/compare?a={summary.run_id}")),
+                    *_in_mlflow(run),
                     *again(),
                 ],
                 className="run-actions",
@@ -88,6 +90,12 @@ def _recorded(run: RecordedRun, run_id: str, query: Mapping[str, str]) -> html.D
             *settled_panels(),
         ]
     )
+
+
+def _in_mlflow(run: RecordedRun) -> list[html.A]:
+    if run.mlflow_url is None:
+        return []
+    return [html.A("Open in MLflow", href=run.mlflow_url, target="_blank", rel="noreferrer")]
 
 
 def looked_at(trace: RoutingTrace, query: Mapping[str, str]) -> tuple[Choices, dict[str, int]]:

@@ -193,6 +193,11 @@ class Recorder(Protocol):
         """
         ...
 
+    def folder(self) -> AbstractContextManager[Path]:
+        """A folder for a moment, for what is put together of several runs. Raises
+        RecordingError if the disk does not take it."""
+        ...
+
     def link(self, id_: str, path: str) -> str | None:
         """A presigned address of one of its files, if the store is set to give them."""
         ...

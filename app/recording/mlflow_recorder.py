@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -113,10 +113,13 @@ class MlflowRecorder:
         made = content.make_file(self.load(id_).trace, path, self._draw)
         if made is None:
             raise RunNotFoundError("the run has no such file")
-        with self._store.folder() as folder:
+        with self.folder() as folder:
             place = folder / path.rpartition("/")[2]
             place.write_bytes(made)
             yield place
+
+    def folder(self) -> AbstractContextManager[Path]:
+        return self._store.folder()
 
     def link(self, id_: str, path: str) -> str | None:
         item = self._known(id_)

@@ -138,6 +138,8 @@ class MlflowStore:
     @contextmanager
     def file(self, run: Run, path: str) -> Iterator[Path | None]:
         """One of a run's files as a local path, None if it has none of that name."""
+        from mlflow.utils.file_utils import local_file_uri_to_path
+
         # What lies on this disk is not copied, which a full one would not take.
         here = run.info.artifact_uri.startswith(("file:", "/"))
         with nullcontext() if here else self.folder() as folder:
@@ -148,8 +150,12 @@ class MlflowStore:
                 files = client.list_artifacts(run.info.run_id, parent or None)
                 found = None
                 if path in {file.path for file in files}:
-                    target = str(folder) if folder else None
-                    found = Path(client.download_artifacts(run.info.run_id, path, target))
+                    found = (
+                        Path(client.download_artifacts(run.info.run_id, path, str(folder)))
+                        if folder
+                        # The client would copy it to a folder that nobody removes.
+                        else Path(local_file_uri_to_path(run.info.artifact_uri), path)  # type: ignore[no-untyped-call]
+                    )
             yield found
 
     def link(self, run: Run, path: str) -> str | None:

@@ -26,6 +26,17 @@ def over_capacity(experts: NDArray[np.integer], capacity: int) -> NDArray[np.boo
     return before >= capacity
 
 
+def own_capacity(trace: RoutingTrace) -> int | None:
+    """The expert capacity of the model that made a trace, which may have run at another.
+
+    None where no other can be worked out: without a capacity, or with several experts a token.
+    """
+    if any(layer.capacity is None or layer.top_k > 1 for layer in trace.layers):
+        return None
+    own: int | None = trace.provenance.get("own_capacity", trace.layers[0].capacity)
+    return own
+
+
 def with_capacity(trace: RoutingTrace, capacity: int) -> RoutingTrace:
     """The trace with the drops that another capacity would give, without running the model.
 
@@ -35,7 +46,8 @@ def with_capacity(trace: RoutingTrace, capacity: int) -> RoutingTrace:
     """
     if capacity < 1:
         raise InvalidTaskError("capacity must be at least 1")
-    if any(layer.capacity is None or layer.top_k > 1 for layer in trace.layers):
+    own = own_capacity(trace)
+    if own is None:
         raise InvalidTaskError("the experts of this model have no fixed capacity")
     cached = {stack for stack, sequence in trace.sequences.items() if sequence.generated.any()}
     return replace(
@@ -46,7 +58,7 @@ def with_capacity(trace: RoutingTrace, capacity: int) -> RoutingTrace:
         provenance={
             **trace.provenance,
             "capacity": capacity,
-            "own_capacity": trace.layers[0].capacity,
+            "own_capacity": own,
             "capacity_method": APPROXIMATE,
         },
     )

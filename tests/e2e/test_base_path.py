@@ -38,15 +38,16 @@ def test_everything_is_reached_below_the_base_path(
 ) -> None:
     with proxied(below.url, BASE, strips) as address:
         visitor = visit(Place(address))
+        text = f"The bank of the river, {strips}"
         asked: set[str] = set()
         visitor.page.on("request", lambda request: asked.add(urlsplit(request.url).path))
         page = visitor.open(f"{BASE}/")
-        visitor.type(f"The bank of the river, {strips}")
+        visitor.type(text)
         # The address follows, and opens the same text anew.
         page.wait_for_url(f"{address}{BASE}/?text=*")
         page.reload()
         visitor.until("recorded", "shown")
-        expect(page.locator("#text-input")).to_have_value(f"The bank of the river, {strips}")
+        expect(page.locator("#text-input")).to_have_value(text)
         page.wait_for_selector('#status[data-state="recorded"]')
         run_id = visitor.run_id()
         with page.expect_download() as download:
@@ -59,11 +60,17 @@ def test_everything_is_reached_below_the_base_path(
         page.click("nav >> text=Runs")
         page.wait_for_url(f"{address}{BASE}/runs")
         expect(page.locator("nav a.active")).to_have_text("Runs")
-        page.click(f"text=The bank of the river, {strips}")
+        page.get_by_role("link", name=text).click()
         page.wait_for_url(f"{address}{BASE}/runs/{run_id}*")
         visitor.until("recorded")
         page.go_back()
         page.wait_for_url(f"{address}{BASE}/runs")
+        page.get_by_label(f"Select {text}").check()
+        page.get_by_label("Select A bird in the hand").check()
+        page.click("#runs-compare")
+        page.wait_for_url(f"{address}{BASE}/compare?a=*&b=*")
+        page.get_by_role("link", name="Swap a and b").click()
+        page.wait_for_url(f"{address}{BASE}/compare?a=*&b={run_id}*")
         page.click("nav >> text=Metrics")
         expect(page.locator("h1")).to_have_text("Metrics")
         page.click(".brand")

@@ -209,7 +209,7 @@ def test_history_lists_the_run(visit: Visit) -> None:
     visitor.open()
     visitor.type("One more for the history.")
     visitor.page.click("nav >> text=Runs")
-    visitor.page.click("text=One more for the history.")
+    visitor.page.get_by_role("link", name="One more for the history.").click()
     visitor.until("recorded")
     assert visitor.page.input_value("#text-input") == "One more for the history."
 

@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page
 
 from tests.e2e.conftest import Visitor
 
@@ -20,10 +21,26 @@ FORTY = (
 GENERATED = "/?view=both&max_new_tokens=8&do_sample=true&capacity=2&text=" + quote(FORTY)
 
 
+def _compared(visitor: Visitor) -> str:
+    """The address that compares what is shown with another text."""
+    one = visitor.run_id()
+    visitor.type("Nobody can read that, or so they say.")
+    return f"/compare?a={one}&b={visitor.run_id()}"
+
+
+def _drawn(page: Page) -> None:
+    """Waits for the figures of a comparison."""
+    page.wait_for_function(
+        "() => document.querySelector('#changes-figure .js-plotly-plot')?.data?.length > 1"
+    )
+
+
 @pytest.mark.parametrize("width", [400, 1280, 2000])
 def test_no_page_scrolls_sideways(visit: Visit, width: int) -> None:
     visitor = visit(width=width)
     page = visitor.open()
+    visitor.type(FORTY)
+    compared = _compared(visitor)
     visitor.type(FORTY)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     flow = page.locator("#flow-figure .main-svg").first.bounding_box()
@@ -35,6 +52,13 @@ def test_no_page_scrolls_sideways(visit: Visit, width: int) -> None:
         page.wait_for_selector("#flow-figure-2 .main-svg, article section", state="attached")
         page.wait_for_timeout(1500)
         assert page.evaluate("document.documentElement.scrollWidth") <= width, path
+    page.goto(visitor.server.url + compared)
+    _drawn(page)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    cards = [card.bounding_box() for card in page.locator(".run-card").all()]
+    assert cards[0]
+    assert cards[1]
+    assert (cards[0]["x"] == cards[1]["x"]) == (width == 400), "one column where it is narrow"
 
 
 def test_theme_follows_the_system_and_is_remembered(visit: Visit) -> None:
@@ -63,8 +87,10 @@ def test_axe_finds_nothing_serious(visit: Visit, scheme: str) -> None:
     visitor = visit(color_scheme=scheme)
     page = visitor.open()
     visitor.type("Everybody can read this.")
-    link = page.get_attribute("#run-link", "href")
-    for path in ("/", link, GENERATED, "/metrics", "/runs", "/nothing/here"):
+    link = page.get_attribute("#run-link", "href") or ""
+    compared = _compared(visitor)
+    empty = "/compare?a=nope"
+    for path in ("/", link, GENERATED, "/metrics", "/runs", compared, empty, "/nothing/here"):
         page.goto(f"{visitor.server.url}{path}")
         page.wait_for_selector("main h1", state="attached")
         if path in ("/", link, GENERATED):
@@ -74,6 +100,9 @@ def test_axe_finds_nothing_serious(visit: Visit, scheme: str) -> None:
             page.wait_for_selector("#second-flow", state="visible")
             page.locator(".metric summary").first.click()
             page.wait_for_timeout(600)
+        if path == compared:
+            _drawn(page)
+            page.click(".measures summary:has-text('Layer by layer')")
         found = Axe().run(page).response["violations"]
         serious = [
             (each["id"], [node["html"][:160] for node in each["nodes"]])

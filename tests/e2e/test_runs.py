@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import re
 import time
 import zipfile
 from collections.abc import Callable, Iterator
@@ -22,6 +21,8 @@ Visit = Callable[..., Visitor]
 
 ROWS = "table.runs tbody tr:visible"
 TITLES = f"{ROWS} td.about > a"
+# On a busy machine a server's first answers take seconds.
+expect.set_options(timeout=15_000)
 # More than one part of the list holds, and not so many that a third is needed.
 PLAIN = [f"text number {n}" for n in range(56)]
 SPECIAL = [
@@ -365,14 +366,17 @@ def test_axe_finds_nothing_serious(visit: Visit, history: Server, scheme: str) -
 
 @pytest.mark.parametrize("width", [400, 1280, 2000])
 def test_no_width_scrolls_sideways(visit: Visit, history: Server, width: int) -> None:
-    page = opened(visit(history, width=width), "/runs?q=river&sort=load_cv_mean")
+    visitor = visit(history, width=width)
+    page = opened(visitor, "/runs?q=river&sort=load_cv_mean")
     choose(page, SPECIAL[3][:30])
     page.click("#runs-rename-open")
+    expect(page.locator("#runs-rename-input")).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth") <= width
-    if width == 400:
-        box = row(page, "The river bank").bounding_box()
-        assert box
-        assert box["height"] < 80
+    # On a narrow screen a run has two lines.
+    opened(visitor, "/runs?q=river")
+    box = row(page, "The river bank").bounding_box()
+    assert box
+    assert box["height"] < 80
 
 
 def test_a_store_that_is_down_is_told_and_what_waits_is_listed(
@@ -383,13 +387,10 @@ def test_a_store_that_is_down_is_told_and_what_waits_is_listed(
     server.start()
     try:
         visitor = visit(server)
-        page = visitor.open()
-        page.fill("#text-input", "Kept while the store is away.")
+        page = visitor.open("/?text=Kept+while+the+store+is+away.")
         expect(page.locator("#status")).to_contain_text("Kept here, waiting", timeout=20_000)
         notice = page.locator("#store-notice")
-        # The example waits too, if it rested for long enough on a busy machine.
-        waits = re.compile(r"^\d analys[ei]s waits? for the store: ")
-        expect(notice).to_have_text(waits, timeout=10_000)
+        expect(notice).to_contain_text("1 analysis waits for the store: ")
         expect(notice).to_contain_text(f"127.0.0.1:{port}")
         page.click("text=See them")
         line = row(page, "Kept while the store is away.")
@@ -400,11 +401,10 @@ def test_a_store_that_is_down_is_told_and_what_waits_is_listed(
         assert page.is_disabled("#runs-rename-open")
         page.locator("#store-notice button").click()
         expect(notice).to_be_visible()
-        expect(notice).to_have_text(waits, timeout=20_000)
-        before = notice.inner_text()
+        expect(notice).to_contain_text("1 analysis waits for the store: ")
         page.click("#runs-delete")
         expect(page.locator("#runs-toasts")).to_contain_text("1 run deleted.")
-        expect(notice).not_to_have_text(before, timeout=20_000)
+        expect(notice).not_to_contain_text("1 analysis waits")
         page.click("text=Undo")
         expect(row(page, "Kept while the store is away.")).to_have_count(1)
     finally:

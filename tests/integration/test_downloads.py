@@ -269,12 +269,17 @@ def test_files_of_a_waiting_run(data_folder: Folder) -> None:
             assert archive.read(f"{run_id}.csv") == get(address, run_id, "routing.csv").body
 
 
-def test_no_room_for_the_export_is_told(analyst: Analyst, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_room_for_the_export_is_told(analyst: Analyst, settings: Settings) -> None:
     receipt = analyst.record(analyst.trace("much to write"), wait=20)
-    monkeypatch.setattr(tempfile, "tempdir", "/dev/full")
+    # A file where the folder of such files should be.
+    temporary = settings.data_dir / "tmp"
+    temporary.rmdir()
+    temporary.touch()
     with serving(create_api(analyst)) as address:
         answer = ask(f"{address}/api/v1/runs/export?ids={receipt.run_id}")
-    assert "can't be put together" in check_problem(answer, 503)["detail"]
+        assert "can't be written" in check_problem(answer, 503)["detail"]
+        # What is only read needs no room.
+        assert get(address, str(receipt.run_id), "routing.csv").status == 200
 
 
 def test_analysis_file_is_what_the_api_gives(server: str, run_id: str) -> None:

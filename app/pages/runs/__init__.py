@@ -79,7 +79,6 @@ def register(app: Dash, analyst: Analyst) -> None:
         Output(ids.RUNS_LIST, "children"),
         Output(ids.RUNS_FOLLOWING, "data"),
         Input(ids.RUNS_ASKED, "data"),
-        running=[(Output(ids.RUNS_LIST, "className"), "runs-list busy", "runs-list")],
     )
     def _list(asked: Any) -> Any:
         found = listing(analyst.recorder, read_search(asked["search"]), asked["chosen"])
