@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 _PAGE = 500
 _LOOK_SECONDS = 0.2
+# What can't be deleted is tried again once a minute.
+_PATIENCE_SECONDS = 150.0
 _GOES_ON = "it goes on when the app runs again"
 
 
@@ -122,9 +124,14 @@ def _delete(recorder: Recorder, ids: list[str]) -> None:
     recorder.delete(ids, undo_seconds=0)
     recorder.start()
     total = recorder.state().deletions
+    moved = time.monotonic()
     with closing(Bar(total, " runs")) as bar:
         try:
             while left := (state := recorder.state()).deletions:
+                if bar.done < total - left:
+                    moved = time.monotonic()
+                elif time.monotonic() - moved > _PATIENCE_SECONDS:
+                    raise FailedError(f"{_hidden(left)}: the log says why; {_GOES_ON}")
                 bar.show(total - left, total)
                 if state.down:
                     raise FailedError(f"{_hidden(left)}: {state.down}; {_GOES_ON}")

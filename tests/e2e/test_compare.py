@@ -1,4 +1,4 @@
-"""Two runs compared, a run computed again, and links that open at what is looked at."""
+"""Two runs compared, and a run computed again."""
 
 from __future__ import annotations
 

@@ -426,3 +426,22 @@ def test_a_server_that_is_gone_is_told_and_asked_again(visit: Visit, own_server:
     # What the browser itself says of lost connections is expected here.
     lost = ("ERR_CONNECTION", "ERR_EMPTY_RESPONSE", "the server did not respond")
     visitor.problems = [p for p in visitor.problems if not any(word in p for word in lost)]
+
+
+def test_try_again_records_what_waited(visit: Visit, tmp_path: Path) -> None:
+    # A file stands where the database's folder should be.
+    blocked = tmp_path / "store"
+    blocked.touch()
+    server = Server(tmp_path, MLFLOW_TRACKING_URI=f"sqlite:///{blocked}/mlflow.db")
+    server.start()
+    try:
+        page = visit(server).open("/?text=Recorded+in+the+end.")
+        notice = page.locator("#store-notice")
+        expect(notice).to_contain_text("1 analysis waits for the store: ", timeout=30_000)
+        blocked.unlink()
+        notice.locator("button").click()
+        expect(notice).to_be_hidden(timeout=30_000)
+        page.click("nav >> text=Runs")
+        expect(row(page, "Recorded in the end.")).to_contain_text("recorded")
+    finally:
+        server.stop()
