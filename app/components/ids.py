@@ -60,6 +60,7 @@ EXAMPLES = "examples"
 ARTICLE = "article"
 KEYS = "keys-dialog"
 KEYS_OPEN = "keys-open"
+PROBLEM = "problem"
 
 # Two runs compared. `compared` holds which, `compare-theme` the colours they are drawn in.
 COMPARE_A = "compare-a"

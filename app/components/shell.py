@@ -85,6 +85,7 @@ def shell() -> html.Div:
                 className="top",
             ),
             store_notice(),
+            html.P(id=ids.PROBLEM, role="alert", className="store-notice"),
             html.Main(dash.page_container, id="content", tabIndex="-1"),
             _keys_dialog(),
         ]

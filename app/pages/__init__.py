@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import Any
 
 import dash
-from dash import Dash, set_props
+from dash import Dash, ctx, set_props
 
 from app.analysis import Analyst
 from app.components import controls, diagrams, entry, ids, settled, shell, store_notice
 from app.pages import compare, live, metrics, not_found, run, runs
 
 log = logging.getLogger(__name__)
+_SORRY = "Something went wrong on the server; its log says more."
 ASSETS = Path(__file__).parents[2] / "assets"
 
 
@@ -59,13 +61,17 @@ def create_app(analyst: Analyst, base_path: str = "") -> Dash:
 def _on_error(error: Exception) -> None:
     """Anything unforeseen in a callback: the log gets the traceback, the page a line."""
     log.error("a callback failed", exc_info=error)
-    set_props(
-        ids.OUTCOME,
-        {
-            "data": {
-                "state": "error",
-                "message": "Something went wrong on the server. Your text and the last "
-                "diagrams are kept; the log says more.",
-            }
-        },
-    )
+    # Not every page has a status.
+    asked = {output["id"] for output in _listed(ctx.outputs_list) if isinstance(output["id"], str)}
+    if ids.OUTCOME in asked:
+        told = {"state": "error", "message": f"{_SORRY} Your text and the last diagrams are kept."}
+        set_props(ids.OUTCOME, {"data": told})
+    else:
+        set_props(ids.PROBLEM, {"children": f"{_SORRY} Nothing that was recorded is lost."})
+
+
+def _listed(outputs: Any) -> list[dict[str, Any]]:
+    """The outputs of a callback, be they one, many or groups of many."""
+    if isinstance(outputs, dict):
+        return [outputs]
+    return [each for group in outputs or [] for each in _listed(group)]
