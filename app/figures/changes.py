@@ -142,9 +142,9 @@ def changes_figure(
 def _label(column: Column, one: TokenSequence, other: TokenSequence) -> str:
     if column.a is None:
         assert column.b is not None
-        return f"<b>b:</b> {token_label(other.tokens[column.b], 10)}"
+        return f"<b>b:</b> {token_label(other.tokens[column.b], 8)}"
     if column.b is None:
-        return f"<b>a:</b> {token_label(one.tokens[column.a], 10)}"
+        return f"<b>a:</b> {token_label(one.tokens[column.a], 8)}"
     a, b = one.tokens[column.a], other.tokens[column.b]
     return token_label(a, 10) if a == b else f"{token_label(a, 7)}|{token_label(b, 7)}"
 
