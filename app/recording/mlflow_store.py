@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -197,7 +197,7 @@ class MlflowStore:
         if query.since:
             start = datetime.combine(query.since, datetime.min.time(), UTC)
             conditions.append(f"attributes.start_time >= {_milliseconds(start)}")
-        if query.until:
+        if query.until and query.until < date.max:
             end = datetime.combine(query.until, datetime.min.time(), UTC) + timedelta(days=1)
             conditions.append(f"attributes.start_time < {_milliseconds(end)}")
         if query.sort not in SORTS:

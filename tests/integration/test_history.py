@@ -6,7 +6,7 @@ import sqlite3
 import time
 from contextlib import closing
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from mlflow.tracking import MlflowClient
@@ -92,6 +92,7 @@ def test_history_of_a_stack_a_day_and_a_tag(recorder: MlflowRecorder, analyst: A
         Query(since=today, until=today): [both.run_id, one.run_id],
         Query(since=today + timedelta(1)): [],
         Query(until=today - timedelta(1)): [],
+        Query(since=date.min, until=date.max): [both.run_id, one.run_id],
     }
     for query, ids in expected.items():
         assert [run.run_id for run in recorder.history(10, None, query).runs] == ids, query

@@ -497,3 +497,18 @@ def test_with_another_place_for_files_old_runs_are_read_as_ever(
     with moved.file(before.id, "routing.csv") as path:
         assert path.read_text(encoding="utf-8") == routing_csv(make_entry("on the disk").trace)
     moved.close()
+
+
+def test_one_of_several_processes_writes_and_another_takes_over(
+    settings: Settings, recorder: MlflowRecorder, make_entry: MakeEntry
+) -> None:
+    record(recorder, make_entry("the first one writes"))
+    other = MlflowRecorder(settings, figures_of)
+    other.start()
+    receipt = record(other, make_entry("accepted by the second, written by the first"))
+    assert recorder.receipt(receipt.id) == receipt
+    recorder.close()
+    record(other, make_entry("the second took over"))
+    other.close()
+    found = MlflowRecorder(settings, figures_of).history(10).runs
+    assert [run.status for run in found] == ["recorded"] * 3
