@@ -13,7 +13,6 @@ from playwright.sync_api import expect
 from tests.e2e.conftest import Server, Visitor
 from tests.proxy import proxied
 
-pytestmark = pytest.mark.e2e
 BASE = "/moescope"
 
 

@@ -17,7 +17,6 @@ from playwright.sync_api import Page
 from tests.e2e.conftest import Server, Visitor
 from tests.integration.helpers import until
 
-pytestmark = pytest.mark.e2e
 Visit = Callable[..., Visitor]
 
 ONE = "The river bank was closed, and the town slept until noon."

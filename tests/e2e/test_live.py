@@ -7,11 +7,8 @@ import io
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
-
 from tests.e2e.conftest import FIGURES, Visitor
 
-pytestmark = pytest.mark.e2e
 Visit = Callable[..., Visitor]
 
 

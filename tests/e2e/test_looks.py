@@ -11,7 +11,6 @@ from playwright.sync_api import Page
 
 from tests.e2e.conftest import Visitor
 
-pytestmark = pytest.mark.e2e
 Visit = Callable[..., Visitor]
 FORTY = (
     "The quick brown fox jumps over the lazy dog while seven curious engineers watch "

@@ -7,12 +7,9 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
 
-import pytest
-
 from tests.e2e.conftest import Server, Visitor
 from tests.e2e.test_compare import ONE, analyse
 
-pytestmark = pytest.mark.e2e
 Visit = Callable[..., Visitor]
 
 

@@ -16,7 +16,6 @@ from playwright.sync_api import Page, expect
 from tests.e2e.conftest import Server, Visitor
 from tests.integration.helpers import ask, free_port
 
-pytestmark = pytest.mark.e2e
 Visit = Callable[..., Visitor]
 
 ROWS = "table.runs tbody tr:visible"

@@ -18,7 +18,6 @@ from tests.architectures import ARCHITECTURES
 from tests.conftest import byte_tokenizer
 from tests.e2e.conftest import FIGURES, Server, Visitor
 
-pytestmark = pytest.mark.e2e
 Visit = Callable[..., Visitor]
 
 SECOND = tuple(f"{name}-2" for name in FIGURES)

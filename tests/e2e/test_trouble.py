@@ -10,7 +10,6 @@ from playwright.sync_api import Route
 
 from tests.e2e.conftest import Server, Visitor
 
-pytestmark = pytest.mark.e2e
 Visit = Callable[..., Visitor]
 
 
