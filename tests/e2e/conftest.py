@@ -22,15 +22,6 @@ from tests.integration.helpers import ROOT, free_port, is_ready
 FIGURES = ("flow-figure", "heatmap-figure", "token-grid")
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """One browser at a time: two would take the processor from each other."""
-    for item in items:
-        if item.path.parent == Path(__file__).parent:
-            item.add_marker(pytest.mark.e2e)
-            item.add_marker(pytest.mark.xdist_group("browser"))
-
-
 class Server:
     """`python -m app` on a port and a data folder of its own."""
 

@@ -7,7 +7,10 @@ import io
 from collections.abc import Callable
 from pathlib import Path
 
+from tests.browser import MARKS
 from tests.e2e.conftest import FIGURES, Visitor
+
+pytestmark = MARKS
 
 Visit = Callable[..., Visitor]
 

@@ -9,7 +9,10 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page
 
+from tests.browser import MARKS
 from tests.e2e.conftest import Visitor
+
+pytestmark = MARKS
 
 Visit = Callable[..., Visitor]
 FORTY = (

@@ -7,8 +7,11 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
 
+from tests.browser import MARKS
 from tests.e2e.conftest import Server, Visitor
 from tests.e2e.test_compare import ONE, analyse
+
+pytestmark = MARKS
 
 Visit = Callable[..., Visitor]
 

@@ -15,8 +15,11 @@ from playwright.sync_api import Page
 
 from app.figures.definitions import MEASURES
 from tests.architectures import ARCHITECTURES
+from tests.browser import MARKS
 from tests.conftest import byte_tokenizer
 from tests.e2e.conftest import FIGURES, Server, Visitor
+
+pytestmark = MARKS
 
 Visit = Callable[..., Visitor]
 

@@ -8,7 +8,10 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Route
 
+from tests.browser import MARKS
 from tests.e2e.conftest import Server, Visitor
+
+pytestmark = MARKS
 
 Visit = Callable[..., Visitor]
 
