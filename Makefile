@@ -7,7 +7,7 @@ MAKEFLAGS += --no-print-directory
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 # Handed to pip, e.g. PIP_ARGS="--extra-index-url …" to take pytorch's CPU build.
 PIP_ARGS ?=
-# Processes that the tests are shared among; those with a browser all go to one of them.
+# Processes that the tests are shared among; the first of them has all those with a browser.
 WORKERS ?= 2
 # Handed to the program that the target runs, e.g. make test ARGS="-k trace".
 ARGS ?=
@@ -32,7 +32,7 @@ run: $(VENV)/runtime.stamp
 	@exec $(BIN)/python -m app $(ARGS)
 
 test: $(VENV)/dev.stamp browser
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(ARGS)
+	@$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
 
 bench: $(VENV)/dev.stamp browser
 	@$(BIN)/python -m benchmarks $(ARGS)

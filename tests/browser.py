@@ -4,11 +4,6 @@ from __future__ import annotations
 
 import shutil
 
-import pytest
-
-# One browser at a time: two would take the processor from each other.
-MARKS = [pytest.mark.e2e, pytest.mark.xdist_group("browser")]
-
 ARGUMENTS = (
     "--no-sandbox",
     "--disable-gpu",

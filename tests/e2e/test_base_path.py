@@ -10,11 +10,10 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser import MARKS
 from tests.e2e.conftest import Server, Visitor
 from tests.proxy import proxied
 
-pytestmark = MARKS
+pytestmark = pytest.mark.e2e
 
 BASE = "/moescope"
 

@@ -7,11 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.browser import MARKS
 from tests.e2e.conftest import Server, Visitor
 from tests.s3 import S3Server, s3_server
 
-pytestmark = MARKS
+pytestmark = pytest.mark.e2e
 
 
 @pytest.fixture

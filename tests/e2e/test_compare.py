@@ -14,11 +14,10 @@ import numpy as np
 import pytest
 from playwright.sync_api import Page
 
-from tests.browser import MARKS
 from tests.e2e.conftest import Server, Visitor
 from tests.integration.helpers import until
 
-pytestmark = MARKS
+pytestmark = pytest.mark.e2e
 
 Visit = Callable[..., Visitor]
 

@@ -13,10 +13,9 @@ import pyarrow.parquet as pq
 import pytest
 from playwright.sync_api import Browser, Page
 
-from tests.browser import MARKS
 from tests.e2e.conftest import Visitor
 
-pytestmark = MARKS
+pytestmark = pytest.mark.e2e
 
 PANELS = {"flows": "flow", "tokens": "tokens-by-layer", "load": "load"}
 

@@ -7,10 +7,11 @@ import io
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.browser import MARKS
+import pytest
+
 from tests.e2e.conftest import FIGURES, Visitor
 
-pytestmark = MARKS
+pytestmark = pytest.mark.e2e
 
 Visit = Callable[..., Visitor]
 

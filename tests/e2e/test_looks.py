@@ -9,10 +9,9 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page
 
-from tests.browser import MARKS
 from tests.e2e.conftest import Visitor
 
-pytestmark = MARKS
+pytestmark = pytest.mark.e2e
 
 Visit = Callable[..., Visitor]
 FORTY = (

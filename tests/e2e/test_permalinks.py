@@ -7,11 +7,12 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
 
-from tests.browser import MARKS
+import pytest
+
 from tests.e2e.conftest import Server, Visitor
 from tests.e2e.test_compare import ONE, analyse
 
-pytestmark = MARKS
+pytestmark = pytest.mark.e2e
 
 Visit = Callable[..., Visitor]
 

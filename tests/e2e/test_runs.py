@@ -13,11 +13,10 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
-from tests.browser import MARKS
 from tests.e2e.conftest import Server, Visitor
 from tests.integration.helpers import ask, free_port
 
-pytestmark = MARKS
+pytestmark = pytest.mark.e2e
 
 Visit = Callable[..., Visitor]
 

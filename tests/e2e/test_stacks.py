@@ -15,11 +15,10 @@ from playwright.sync_api import Page
 
 from app.figures.definitions import MEASURES
 from tests.architectures import ARCHITECTURES
-from tests.browser import MARKS
 from tests.conftest import byte_tokenizer
 from tests.e2e.conftest import FIGURES, Server, Visitor
 
-pytestmark = MARKS
+pytestmark = pytest.mark.e2e
 
 Visit = Callable[..., Visitor]
 

@@ -8,10 +8,9 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Route
 
-from tests.browser import MARKS
 from tests.e2e.conftest import Server, Visitor
 
-pytestmark = MARKS
+pytestmark = pytest.mark.e2e
 
 Visit = Callable[..., Visitor]
 
