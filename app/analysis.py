@@ -117,11 +117,13 @@ class Analyst:
 
     def recorded(self, id_: str) -> RecordedRun:
         """A recorded analysis. Raises RunNotFoundError or RecordingError."""
-        return self.recorder.load(id_)
+        run = self.recorder.load(id_)
+        self._remember("", id_, run.trace)
+        return run
 
     def recorded_trace(self, id_: str) -> RoutingTrace:
         """Its trace alone, which never changes, so the store is asked once. Raises the same."""
-        return self._known("", id_) or self._remember("", id_, self.recorded(id_).trace)
+        return self._known("", id_) or self.recorded(id_).trace
 
     def recompute(self, id_: str, wait: float = 0.0) -> Reproduction:
         """Runs the model on a recorded analysis again and compares the two, to the bit.

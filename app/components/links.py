@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from dash import get_relative_path
 
 
@@ -15,3 +18,8 @@ def to(path: str) -> str:
     except AttributeError:
         # No application was made yet: a component stands alone, as in a test.
         return path
+
+
+def once(given: Mapping[str, Any]) -> dict[str, Any]:
+    """An address's names and values; a name that stands twice comes as a list, its first counts."""
+    return {name: v[0] if isinstance(v, list) else v for name, v in given.items()}

@@ -46,8 +46,7 @@ def layout(analyst: Analyst) -> Callable[..., html.Div]:
     """The page's layout; the address names the runs `a` and `b`, and the `stack` looked at."""
 
     def page(**given: Any) -> html.Div:
-        # A name that stands twice in an address comes as a list.
-        query = {name: v[0] if isinstance(v, list) else v for name, v in given.items()}
+        query = links.once(given)
         asked = {name: str(query.get(name) or "").strip() for name in ("a", "b", "stack")}
         runs, problems = _opened(analyst, asked)
         said = [html.P(problem, className="problem", role="alert") for problem in problems]

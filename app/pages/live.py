@@ -8,7 +8,7 @@ from typing import Any
 from dash import html
 
 from app.analysis import Analyst
-from app.components import ids
+from app.components import ids, links
 from app.components.attributes import attributes
 from app.components.controls import Choices, controls, pinned
 from app.components.diagrams import diagrams
@@ -29,8 +29,7 @@ def layout(analyst: Analyst) -> Callable[..., html.Div]:
     is selected."""
 
     def page(**given: Any) -> html.Div:
-        # A name that stands twice in an address comes as a list.
-        query = {name: v[0] if isinstance(v, list) else v for name, v in given.items()}
+        query = links.once(given)
         text, model = query.get("text"), query.get("model")
         registry = analyst.registry
         chosen = model if model in registry.specs else registry.default

@@ -26,8 +26,7 @@ def layout(analyst: Analyst) -> Callable[..., html.Div]:
     the stack, the selection and a what-if capacity."""
 
     def page(run_id: str = "", **given: Any) -> html.Div:
-        # A name that stands twice in an address comes as a list.
-        query = {name: v[0] if isinstance(v, list) else v for name, v in given.items()}
+        query = links.once(given)
         try:
             run = analyst.recorded(run_id)
         except RunNotFoundError:

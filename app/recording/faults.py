@@ -15,6 +15,7 @@ from app.recording.base import (
     RunNotFoundError,
     StoreDownError,
 )
+from app.recording.s3_faults import chain
 from app.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -61,7 +62,7 @@ def _of_mlflow(error: BaseException, settings: Settings) -> str | None:
     from mlflow.exceptions import MlflowException
 
     remote = settings.tracking_uri.startswith(("http://", "https://"))
-    for link in _chain(error):
+    for link in chain(error):
         if isinstance(link, sqlalchemy.exc.DBAPIError):
             text = _first_line(link.orig or link)
             if "locked" in text:
@@ -88,22 +89,12 @@ def _remote_fault(text: str) -> str:
 
 
 def _of_disk(error: BaseException) -> str | None:
-    for link in _chain(error):
+    for link in chain(error):
         network = isinstance(link, ConnectionError | TimeoutError)
         if isinstance(link, OSError) and not network and link.errno not in _ABOUT_ONE_FILE:
             where = f" ({link.filename})" if link.filename else ""
             return f"the run's files can't be written: {str(link.strerror).lower()}{where}"
     return None
-
-
-def _chain(error: BaseException) -> Iterator[BaseException]:
-    """An error and what led to it."""
-    seen: set[int] = set()
-    link: BaseException | None = error
-    while link is not None and id(link) not in seen:
-        seen.add(id(link))
-        yield link
-        link = link.__cause__ or link.__context__
 
 
 def _first_line(error: BaseException) -> str:

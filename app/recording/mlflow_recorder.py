@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -40,8 +39,6 @@ from app.settings import Settings
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
-
-log = logging.getLogger(__name__)
 
 _LOCAL = "local:"
 _ID = re.compile(r"[0-9a-f]{32}")

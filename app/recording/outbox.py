@@ -229,12 +229,13 @@ class Outbox:
                 ).rowcount
             ]
 
-    def deletions(self, due: bool = False) -> list[Deletion]:
-        """What is to be deleted, or of that what is `due`, in order."""
+    def deletions(self, due: bool = False, limit: int = -1) -> list[Deletion]:
+        """What is to be deleted, or of that what is `due`, in order; by default all."""
         until = time.time() if due else float("inf")
         with self._read() as db:
             rows = db.execute(
-                "select id, run_id, due from deletions where due <= ? order by due", (until,)
+                "select id, run_id, due from deletions where due <= ? order by due limit ?",
+                (until, limit),
             )
             return [Deletion(*row) for row in rows]
 

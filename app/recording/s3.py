@@ -27,7 +27,7 @@ _PROBE = f"{_FOLDER}/.may-write"
 
 def location(settings: Settings) -> str:
     """Where runs keep their files."""
-    return f"s3://{settings.minio_bucket}/moescope"
+    return f"s3://{settings.minio_bucket}/{_FOLDER}"
 
 
 def prepare(settings: Settings) -> str:
@@ -53,7 +53,7 @@ def prepare(settings: Settings) -> str:
         _look_for_probe(client(settings), bucket)
     with asking(settings, f"write to the bucket «{bucket}»"):
         _begin_to_write(settings, bucket)
-    return f"s3://{bucket}/{_FOLDER}"
+    return location(settings)
 
 
 def reason(error: BaseException, settings: Settings) -> str | None:

@@ -130,7 +130,7 @@ class Writer:
         """Does the next thing; whether there was one."""
         if time.monotonic() < self._resume:
             return False
-        for deletion in self._outbox.deletions(due=True)[:1]:
+        for deletion in self._outbox.deletions(due=True, limit=1):
             self._carry_out(deletion)
             return True
         item = self._outbox.next()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -26,8 +25,6 @@ from app.recording.base import (
     RecordingError,
     RunSummary,
 )
-
-log = logging.getLogger(__name__)
 
 PAGE = 50
 # What these are sorted by stands in a column anyway.
