@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from benchmarks import answering, exporting, painting, recording, tracing
-from benchmarks.measure import Result
+from benchmarks.measure import Amount, Result
 from benchmarks.setting import machine
 
 BENCHMARKS = {
@@ -30,22 +30,17 @@ def main(names: list[str]) -> int:
     start = time.monotonic()
     about = machine()
     print(", ".join(f"{name} {value}" for name, value in about.items()), flush=True)
-    print(f"\n{'ratio':>8}  {'median':>10}  {'p95':>10}  {'baseline':>10}  what", flush=True)
-    results: list[Result] = []
+    heads = f"{'ratio':>8}  {'median':>10}  {'p95':>10}  {'baseline':>10}  {'goal':38}  what"
+    print(f"\n{heads}", flush=True)
+    results: list[Result | Amount] = []
     for name in names or BENCHMARKS:
         for result in BENCHMARKS[name]():
             results.append(result)
-            print(_line(result), flush=True)
+            print(result.line(), flush=True)
     content = {"machine": about, "results": [result.plain() for result in results]}
     OUTPUT.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     print(f"\n{OUTPUT} written, {time.monotonic() - start:.0f} s")
     return 0
-
-
-def _line(result: Result) -> str:
-    times = (result.median_ms, result.p95_ms, result.baseline_ms)
-    columns = "  ".join(f"{value:7.2f} ms" for value in times)
-    return f"{result.ratio:7.2f}×  {columns}  {result.name} / {result.baseline} (n={result.runs})"
 
 
 if __name__ == "__main__":
