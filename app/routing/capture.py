@@ -108,18 +108,19 @@ def _sequence(
 
 
 def run_ids(
-    loaded: LoadedModel, texts: list[list[int]], targets: list[list[int]]
+    loaded: LoadedModel, texts: list[list[int]], targets: list[list[int]], whole: bool = False
 ) -> list[RouterOutput]:
     """One pass over token ids, padded together; the caller holds the lock.
 
     With an encoder and a decoder, the decoder runs only over given `targets`, which begin
-    with its start token. Gives an output of each router that ran, padding included.
+    with its start token. Gives an output of each router that ran, padding included. Ends at
+    the last of these routers unless the `whole` pass is asked for.
     """
     model: Any = loaded.model
     sites = loaded.sites if targets else loaded.first_stack
     pad = pad_token(loaded)
     ids, mask = padded(texts, pad)
-    with listening(sites) as calls:
+    with listening(sites, to_the_end=whole) as calls:
         if not loaded.encoder_decoder:
             run_alone(model, ids, mask)
         else:

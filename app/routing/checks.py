@@ -107,7 +107,7 @@ def _with_sites(loaded: LoadedModel, candidates: Sequence[Candidate]) -> LoadedM
             module = loaded.model.get_submodule(name)
             hooks.callback(module.register_forward_hook(note(name)).remove)
         with listening(candidates) as calls:
-            run_ids(loaded, [ids], [target] if target else [])
+            run_ids(loaded, [ids], [target] if target else [], whole=True)
     if lost := sorted(set(orphans) & set(ran)):
         raise ModelLoadError(f"the router of the experts in {lost[0]} can't be found")
     if often := [name for name in ran if ran.count(name) > 1]:
@@ -186,7 +186,7 @@ def _check_experts(loaded: LoadedModel) -> None:
                     hooks.callback(handle.remove)
             else:
                 hooks.callback(module.register_forward_pre_hook(handed(router.name)).remove)
-        outputs = run_ids(loaded, [ids], [target] if target else [])
+        outputs = run_ids(loaded, [ids], [target] if target else [], whole=True)
     for site, output in zip(loaded.sites, outputs, strict=True):
         if not _ran_as_chosen(output, ran.get(site.name)):
             raise ModelLoadError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 import torch
@@ -15,25 +15,37 @@ from app.routing.errors import TraceError
 from app.routing.routers.base import Candidate, RouterOutput, Sink
 
 
+class _Heard(Exception):  # noqa: N818 (no error: how a pass is ended from inside a hook)
+    """The last router has spoken: what follows in the pass tells nothing about routing."""
+
+
 @contextmanager
-def listening(sites: Sequence[Candidate]) -> Iterator[list[list[RouterOutput]]]:
+def listening(
+    sites: Sequence[Candidate], to_the_end: bool = True
+) -> Iterator[list[list[RouterOutput]]]:
     """The calls of each router while the context lasts, this thread's only.
 
+    Otherwise than `to_the_end`, a pass that runs inside ends when the last of the `sites`
+    has spoken, and the context with it: the experts behind it and the rest of the model
+    don't run, and no output comes. The library restores its own state on the way out.
     A generation lets other threads run the same model between two of its tokens.
     """
     thread = threading.get_ident()
     calls: list[list[RouterOutput]] = [[] for _ in sites]
 
-    def keeper(kept: list[RouterOutput]) -> Sink:
+    def keeper(kept: list[RouterOutput], last: bool) -> Sink:
         def keep(output: RouterOutput) -> None:
             if threading.get_ident() == thread:
                 kept.append(output)
+                if last:
+                    raise _Heard
 
         return keep
 
-    with ExitStack() as hooks:
-        for site, kept in zip(sites, calls, strict=True):
-            for handle in site.attach(keeper(kept)):
+    with ExitStack() as hooks, suppress(_Heard):
+        for place, (site, kept) in enumerate(zip(sites, calls, strict=True), start=1):
+            last = not to_the_end and place == len(sites)
+            for handle in site.attach(keeper(kept, last)):
                 hooks.callback(handle.remove)
         yield calls
 
