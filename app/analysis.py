@@ -9,7 +9,9 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from app import __version__
@@ -17,10 +19,12 @@ from app.figures.flow import flow_figure
 from app.figures.grid import grid_figure
 from app.figures.load import load_figure
 from app.figures.measures import measures_figure
+from app.queueing import Queue
 from app.recording.base import Entry, Receipt, RecordedRun, Recorder, RecordingError
 from app.recording.mlflow_recorder import MlflowRecorder
 from app.routing.capacity import with_capacity
 from app.routing.capture import capture
+from app.routing.loaded import LoadedModel
 from app.routing.models import ModelRegistry
 from app.routing.reproduction import Reproduction, reproduce
 from app.routing.task import Task
@@ -30,8 +34,13 @@ from app.streams import Streams
 
 log = logging.getLogger(__name__)
 
-_CACHED_TRACES = 64
+# Twenty people who type make hundreds of traces until a text of theirs has rested.
+_CACHED_TRACES = 512
+_CACHED_BYTES = 64_000_000
 _PATIENCE_SECONDS = 1.0
+_QUEUE = 64
+# A model whose pass takes longer is no reason to keep others from being drawn.
+_QUICK_SECONDS = 0.1
 
 
 class Analyst:
@@ -40,23 +49,36 @@ class Analyst:
     Safe to share between threads and visitors: what it remembers are pure results.
     """
 
-    def __init__(self, registry: ModelRegistry, recorder: Recorder, max_tokens: int) -> None:
+    def __init__(
+        self,
+        registry: ModelRegistry,
+        recorder: Recorder,
+        max_tokens: int,
+        queue: Queue | None = None,
+    ) -> None:
         self.registry = registry
         self.recorder = recorder
         self.max_tokens = max_tokens
+        self.queue = queue or Queue(_QUEUE)
         # By model and task, or as a recorded run by its id.
         self._traces: OrderedDict[tuple[str, Task | str], RoutingTrace] = OrderedDict()
+        self._bytes = 0
         self._memory = threading.Lock()
         # How long the last pass of each model took.
         self._seconds: dict[str, float] = {}
         self.streams = Streams(self._generate)
 
     def trace(
-        self, task: Task | str, model_id: str | None = None, wait: float = 0.0
+        self,
+        task: Task | str,
+        model_id: str | None = None,
+        wait: float = 0.0,
+        patient: bool = True,
     ) -> RoutingTrace:
         """The routing of a task or a plain text, computed or remembered.
 
-        Raises RoutingError of any kind.
+        Those who ask for the same at the same time get one result. Raises RoutingError of any
+        kind, without `patient` also BusyError.
         """
         task = task if isinstance(task, Task) else Task(task)
         task.check(self.max_tokens)
@@ -64,19 +86,32 @@ class Analyst:
         loaded = self.registry.get(model_id, wait)
         if known := self._known(model_id, task):
             return known
-        start = time.perf_counter()
-        trace = capture(loaded, task, self.max_tokens)
+        return self.queue.once(
+            (model_id, task), partial(self._compute, loaded, model_id, task), patient
+        )
+
+    def _compute(self, loaded: LoadedModel, model_id: str, task: Task) -> RoutingTrace:
+        # It may have been made since it was looked for.
+        if known := self._known(model_id, task):
+            return known
+        quick = task.generation is None and self._seconds.get(model_id, 0) < _QUICK_SECONDS
+        turn: AbstractContextManager[None] = self.queue.turn() if quick else nullcontext()
+        with turn:
+            start = time.perf_counter()
+            trace = capture(loaded, task, self.max_tokens)
+            seconds = time.perf_counter() - start
         if task.generation is None:
-            self._seconds[model_id] = time.perf_counter() - start
+            self._seconds[model_id] = seconds
         return self._remember(model_id, task, trace)
 
-    def preview(self, task: Task, model_id: str) -> RoutingTrace:
+    def preview(self, task: Task, model_id: str, patient: bool = True) -> RoutingTrace:
         """The same for somebody who watches: with a model whose pass takes over a second,
         another capacity is worked out from the trace at its own, which says so."""
         slow = self._seconds.get(model_id, 0) > _PATIENCE_SECONDS
         if task.capacity is None or not slow or task.generation is not None:
-            return self.trace(task, model_id)
-        return with_capacity(self.trace(replace(task, capacity=None), model_id), task.capacity)
+            return self.trace(task, model_id, patient=patient)
+        usual = self.trace(replace(task, capacity=None), model_id, patient=patient)
+        return with_capacity(usual, task.capacity)
 
     def _generate(
         self, task: Task, model_id: str, on_token: Callable[[RoutingTrace], bool]
@@ -84,7 +119,8 @@ class Analyst:
         """The same while somebody follows it token by token; a stopped one isn't remembered."""
         if known := self._known(model_id, task):
             return known
-        trace = capture(self.registry.get(model_id), task, self.max_tokens, on_token)
+        with self.queue.place(patient=False):
+            trace = capture(self.registry.get(model_id), task, self.max_tokens, on_token)
         if "stopped" in trace.provenance:
             return trace
         return self._remember(model_id, task, trace)
@@ -97,9 +133,13 @@ class Analyst:
 
     def _remember(self, model_id: str, task: Task | str, trace: RoutingTrace) -> RoutingTrace:
         with self._memory:
+            before = self._traces.pop((model_id, task), None)
             self._traces[model_id, task] = trace
-            while len(self._traces) > _CACHED_TRACES:
-                self._traces.popitem(last=False)
+            self._bytes += _bytes(trace) - (_bytes(before) if before else 0)
+            while len(self._traces) > _CACHED_TRACES or (
+                self._bytes > _CACHED_BYTES and len(self._traces) > 1
+            ):
+                self._bytes -= _bytes(self._traces.popitem(last=False)[1])
         return trace
 
     def record(self, trace: RoutingTrace, force: bool = False, wait: float = 0.0) -> Receipt:
@@ -139,13 +179,20 @@ class Analyst:
             return len(trace.sequences[trace.stacks[-1]]) == end
 
         on_token = None if end is None else where_it_was_stopped
-        return reproduce(old, capture(loaded, task_of(old), self.max_tokens, on_token))
+        with self.queue.place(patient=False):
+            return reproduce(old, capture(loaded, task_of(old), self.max_tokens, on_token))
 
 
 def build_analyst(settings: Settings) -> Analyst:
     """The analyst over the settings' models and store. Nothing is loaded or opened yet."""
     registry = ModelRegistry(settings.model_specs(), settings.dtype, settings.threads)
-    return Analyst(registry, MlflowRecorder(settings, figures_of), settings.max_tokens)
+    recorder = MlflowRecorder(settings, figures_of)
+    return Analyst(registry, recorder, settings.max_tokens, Queue(settings.queue))
+
+
+def _bytes(trace: RoutingTrace) -> int:
+    """About how much memory it takes: of its arrays, these two have a number per expert."""
+    return sum(layer.logits.nbytes + layer.probabilities.nbytes for layer in trace.layers)
 
 
 def task_of(trace: RoutingTrace) -> Task:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import sys
-from typing import Any, cast
+from typing import Any
 
-from a2wsgi import WSGIMiddleware
 from fastapi import FastAPI
 from starlette.datastructures import MutableHeaders
 from starlette.middleware.gzip import GZipMiddleware
@@ -19,6 +18,7 @@ from app.api.paths import is_api
 from app.logs import log_to
 from app.pages import create_app
 from app.settings import Settings, SettingsError, load_settings
+from app.transport.wsgi import Whole
 
 _PAGE_THREADS = 16
 # gunicorn starts a worker again and again unless it ends with this status.
@@ -82,8 +82,8 @@ def build(settings: Settings) -> FastAPI:
     analyst = build_analyst(settings)
     server = create_api(analyst)
     pages = create_app(analyst, settings.base_path)
-    # The adapter declares its ASGI types by itself, under names of its own.
-    mounted = cast(ASGIApp, WSGIMiddleware(pages.server, workers=_PAGE_THREADS))
+    # All that may wait in the queue have a thread, or it would never be full.
+    mounted = Whole(pages.server, settings.queue + _PAGE_THREADS)
     server.router.routes.append(Pages("/", mounted))
     server.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=4)
     if settings.base_path:

@@ -74,6 +74,7 @@ class Settings(BaseSettings):
         le=1024,
     )
     dtype: Literal["float32", "bfloat16"] = Field("float32", alias="MOESCOPE_DTYPE")
+    queue: int = Field(64, alias="MOESCOPE_QUEUE", ge=1, le=1000)
     mlflow_tracking_uri: str = Field("", alias="MLFLOW_TRACKING_URI")
     mlflow_experiment: str = Field("moescope", alias="MLFLOW_EXPERIMENT_NAME", min_length=1)
     mlflow_ui: str = Field("", alias="MOESCOPE_MLFLOW_UI")

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from app.routing.errors import BusyError
 from app.routing.task import Task
 from app.routing.trace import RoutingTrace
 
@@ -54,6 +55,9 @@ class Streams:
             stream = self._of(visitor, task, model_id, attempt)
             stream.asked = time.monotonic()
             self._changed.wait_for(lambda: stream.done or _tokens(stream) > known, wait)
+            if isinstance(stream.error, BusyError):
+                # Whoever asks again begins anew.
+                self._streams.pop(visitor, None)
             if stream.error is not None:
                 raise stream.error
             return stream.trace, stream.done

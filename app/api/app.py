@@ -32,6 +32,8 @@ def create_api(analyst: Analyst) -> FastAPI:
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         analyst.registry.start_loading(analyst.registry.default)
         analyst.recorder.start()
+        # All that may wait in the queue have a thread, or it would never be full.
+        to_thread.current_default_thread_limiter().total_tokens += analyst.queue.limit
         yield
         # What was accepted is written before the process ends.
         await to_thread.run_sync(analyst.recorder.close)

@@ -14,6 +14,7 @@ from starlette.responses import JSONResponse
 
 from app.recording.base import InvalidQueryError, RecordingError, RunNotFoundError
 from app.routing.errors import (
+    BusyError,
     InvalidTaskError,
     InvalidTextError,
     ModelLoadError,
@@ -24,6 +25,8 @@ from app.routing.errors import (
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER = {"Retry-After": "5"}
+# So soon there may be room in the queue again.
+_RETRY_SOON = {"Retry-After": "1"}
 
 _STATUS: dict[type[Exception], int] = {
     InvalidTextError: 422,
@@ -32,6 +35,7 @@ _STATUS: dict[type[Exception], int] = {
     InvalidQueryError: 422,
     TextTooLongError: 413,
     RunNotFoundError: 404,
+    BusyError: 503,
     ModelNotReadyError: 503,
     ModelLoadError: 503,
     RecordingError: 503,
@@ -71,8 +75,14 @@ def install(app: FastAPI) -> None:
 
 def _known(_request: Request, error: Exception) -> JSONResponse:
     status = next(code for kind, code in _STATUS.items() if isinstance(error, kind))
-    headers = RETRY_AFTER if isinstance(error, ModelNotReadyError) else None
-    return problem(status, str(error), headers)
+    return problem(status, str(error), _again(error))
+
+
+def _again(error: Exception) -> Mapping[str, str] | None:
+    """When to ask again, where that alone can help."""
+    if isinstance(error, BusyError):
+        return _RETRY_SOON
+    return RETRY_AFTER if isinstance(error, ModelNotReadyError) else None
 
 
 def _http(_request: Request, error: Exception) -> JSONResponse:

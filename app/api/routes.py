@@ -74,11 +74,12 @@ def analyse(
     `pending` while it waits for the store, safe on the local disk; `run_id` and `url` open it
     already, and `detail` says why it waits if the store is down.
     A text with more tokens than the limit is refused with 413, nothing is cut off; so is a
-    target. What the model can't do, and a setting out of range, is refused with 422.
+    target. What the model can't do, and a setting out of range, is refused with 422. While
+    too many wait already the answer is 503 with `Retry-After`.
     """
     default = body.model in (None, analyst.registry.default)
     wait = _DEFAULT_LOAD_SECONDS if default else _OTHER_LOAD_SECONDS
-    trace = analyst.trace(body.task(), body.model, wait)
+    trace = analyst.trace(body.task(), body.model, wait, patient=False)
     if not body.record:
         response.status_code = 200
         return analysis_json(trace)

@@ -28,13 +28,14 @@ from app.figures.selection import Selection
 from app.figures.theme import LIGHT, THEMES, Theme
 from app.recording.base import RecordingError, RunNotFoundError
 from app.routing.capacity import own_capacity, with_capacity
-from app.routing.errors import ModelNotReadyError, RoutingError
+from app.routing.errors import BusyError, ModelNotReadyError, RoutingError
 from app.routing.trace import RoutingTrace, Stack
 
 log = logging.getLogger(__name__)
 
 # So long an answer about a generation waits for its next token.
 _TOKEN_SECONDS = 0.5
+_BUSY = "Many are typing here just now. Your text is kept and comes next."
 _FIGURES = (
     Output(ids.FLOW, "figure"),
     Output(ids.FLOW, "style"),
@@ -193,11 +194,13 @@ def _grid(id_: str, frame_id: str, label: str) -> Component:
     )
 
 
-def obtain(analyst: Analyst, request: Mapping[str, Any], preview: bool = True) -> RoutingTrace:
+def obtain(
+    analyst: Analyst, request: Mapping[str, Any], preview: bool = True, patient: bool = True
+) -> RoutingTrace:
     """The trace a request asks for: a recorded run's, or that of a text.
 
     A `preview` may be approximate, and says so, where exact would be too slow to play with.
-    Raises RoutingError, RunNotFoundError or RecordingError.
+    Raises RoutingError, RunNotFoundError or RecordingError; without `patient` BusyError too.
     """
     if "run" in request:
         trace = analyst.recorded_trace(str(request["run"]))
@@ -208,7 +211,9 @@ def obtain(analyst: Analyst, request: Mapping[str, Any], preview: bool = True) -
         visitor, attempt = str(request.get("visitor", "")), int(request.get("attempt") or 0)
         if made := analyst.streams.result(visitor, task, model, attempt):
             return made
-    return analyst.preview(task, model) if preview else analyst.trace(task, model)
+    if preview:
+        return analyst.preview(task, model, patient)
+    return analyst.trace(task, model, patient=patient)
 
 
 def shown_stacks(trace: RoutingTrace, view: Any) -> tuple[Stack, ...]:
@@ -232,6 +237,9 @@ def draw(
     except ModelNotReadyError:
         message = loading_text(analyst, str(request["model"]))
         return *keep, {**request, "state": "loading", "message": message}
+    except BusyError:
+        facts = _facts(analyst, request)
+        return *keep, {**request, **facts, "state": "busy", "message": _BUSY}
     except (RoutingError, RunNotFoundError, RecordingError) as error:
         facts = _facts(analyst, request)
         return *keep, {**request, **facts, "state": "error", "message": sentence(error)}
@@ -240,7 +248,8 @@ def draw(
         return *keep, {**request, **facts, "state": "generating", "made": -1, "message": ""}
     theme = THEMES.get(theme_name or "", LIGHT)
     stacks = shown_stacks(trace, request.get("view"))
-    drawn = (*_figures(trace, theme, selection, stacks), *_words(trace, theme, selection, stacks))
+    with analyst.queue.turn():
+        drawn = (*_figures(trace, theme, selection, stacks), *_words(trace, theme, selection, stacks))
     sequence = trace.sequences[trace.stacks[-1]]
     took = f"{(time.perf_counter() - start) * 1000:.0f} ms"
     outcome = {
@@ -282,7 +291,7 @@ def _look(trace: RoutingTrace, request: Mapping[str, Any]) -> str:
 def _so_far(analyst: Analyst, request: Mapping[str, Any]) -> tuple[RoutingTrace | None, bool]:
     """The trace, and whether it is complete: a generation is drawn while it goes on."""
     if "run" in request or "generate" not in (request.get("settings") or {}):
-        return obtain(analyst, request), True
+        return obtain(analyst, request, patient=False), True
     task, model = task_of(str(request["text"]), request), str(request["model"])
     task.check(analyst.max_tokens)
     analyst.registry.get(model)

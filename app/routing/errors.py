@@ -27,6 +27,10 @@ class ModelLoadError(RoutingError):
     """The model could not be loaded, or its routers could not be read."""
 
 
+class BusyError(RoutingError):
+    """Too many analyses are waiting; asking again in a moment can work."""
+
+
 class InvalidTaskError(RoutingError):
     """What is asked for does not go with the model, or a setting is out of range."""
 

@@ -1,0 +1,104 @@
+"""Many at once: equal work is done once, in the order it came, and only so much may wait.
+
+Threads of Python share one interpreter: many that compute at the same time are slower, and
+less fair to each other, than the same ones in a line.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Hashable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from app.routing.errors import BusyError
+
+T = TypeVar("T")
+
+
+class Queue:
+    """A line in front of the processor. Safe to use from any thread.
+
+    `limit` is how many different pieces of work may wait beside the one in hand.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self._changing = threading.Lock()
+        self._under_way: dict[Hashable, Future[Any]] = {}
+        self._taken = False
+        self._waiting: deque[threading.Lock] = deque()
+
+    def once(self, key: Hashable, work: Callable[[], T], patient: bool = True) -> T:
+        """`work()`, or the result of the same key's that is under way, errors included.
+
+        Raises BusyError without `patient` when too much waits already.
+        """
+        with self._changing:
+            future = self._under_way.get(key)
+            mine = future is None
+            if future is None:
+                self._admit(patient)
+                future = self._under_way[key] = Future()
+        if mine:
+            try:
+                result = work()
+            except BaseException as error:
+                self._leave(key)
+                future.set_exception(error)
+            else:
+                self._leave(key)
+                future.set_result(result)
+        answer: T = future.result()
+        return answer
+
+    @contextmanager
+    def place(self, patient: bool = True) -> Iterator[None]:
+        """Counts as one piece of work while it lasts. Raises BusyError as `once` does."""
+        key = object()
+        with self._changing:
+            self._admit(patient)
+            self._under_way[key] = Future()
+        try:
+            yield
+        finally:
+            self._leave(key)
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Alone while it lasts, first come, first served: for work that only computes.
+
+        A plain lock would let those who come late and often overtake.
+        """
+        gate = None
+        with self._changing:
+            if self._taken:
+                gate = threading.Lock()
+                gate.acquire()
+                self._waiting.append(gate)
+            self._taken = True
+        if gate is not None:
+            gate.acquire()
+        try:
+            yield
+        finally:
+            with self._changing:
+                if self._waiting:
+                    self._waiting.popleft().release()
+                else:
+                    self._taken = False
+
+    @property
+    def waiting(self) -> int:
+        """How many wait for their turn."""
+        return len(self._waiting)
+
+    def _admit(self, patient: bool) -> None:
+        if not patient and len(self._under_way) > self.limit:
+            raise BusyError("too many analyses wait here just now; try again in a moment")
+
+    def _leave(self, key: Hashable) -> None:
+        with self._changing:
+            del self._under_way[key]

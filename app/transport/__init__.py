@@ -1,0 +1,1 @@
+"""How answers reach the browser: the pages' adapter, files that are kept compressed."""
