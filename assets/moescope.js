@@ -5,6 +5,7 @@
 
   const REST_MS = 2000; // a text that rests this long is an analysis
   const STALE_MS = 8000; // a request unanswered this long was lost
+  const RETRY_MS = 900; // so long after one that failed, or found no room, the next is sent
   const SETTLE_MS = 350; // the table follows once typing pauses
 
   // Behind a base path every address of ours begins with it.
@@ -18,6 +19,7 @@
   let settling = null;
   let due = null; // an analysis to record once it is drawn
   let busySince = 0;
+  let freeSince = 0;
   let sentAt = 0;
   let shown = null; // the last outcome, for keys
   let pinned = null; // the selection, for keys
@@ -126,13 +128,17 @@
     seen = wanted;
     const now = Date.now();
     busySince = busy ? busySince || now : 0;
+    freeSince = busy ? 0 : freeSince || now;
     if (blank(text) || (busy && now - busySince < STALE_MS)) return skip();
     const going = outcome && outcome.state === "generating" && alike(outcome, seen);
     if (request && alike(request, seen)) {
       const answered = outcome && !outcome.gone && [request.n, undefined].includes(outcome.n);
-      if (answered && outcome.state !== "loading" && !going) return skip();
+      const later = answered && ["loading", "busy"].includes(outcome.state);
+      if (answered && !later && !going) return skip();
+      if (!going && now - sentAt < RETRY_MS) return skip();
       if (!answered) {
-        if (now - sentAt < STALE_MS) return skip();
+        // What came back was no answer: the connection was cut, or the server is gone.
+        if (!busy && now - freeSince < RETRY_MS) return skip();
         set("outcome", {
           data: {
             state: "error",
@@ -142,7 +148,7 @@
         });
       }
     }
-    busySince = 0;
+    busySince = freeSince = 0;
     sentAt = now;
     const known = going ? outcome.made : -1;
     return { ...seen, visitor, known, n: (request ? request.n : 0) + 1 };
@@ -163,7 +169,7 @@
         new Promise((next) => requestAnimationFrame(next)),
         new Promise((next) => setTimeout(next, 100)),
       ]);
-    const missing = () => document.querySelectorAll(".js-plotly-plot .main-svg").length === 0;
+    const missing = () => !document.querySelector(".drawing svg");
     for (let tries = 0; missing() && tries < 100; tries += 1) await frame();
     await frame();
     await frame();
@@ -176,6 +182,12 @@
     element.dataset.state = state;
     element.dataset.streaming = !!(shown && shown.state === "generating");
     element.dataset.runId = id;
+  }
+
+  /* The figures in view; those of a second stack have places of their own. */
+  function draw(figures) {
+    for (const place of document.querySelectorAll(".second")) place.hidden = !figures[place.dataset.figure];
+    for (const [id, figure] of Object.entries(figures)) window.moescope.draw(document.getElementById(id), figure);
   }
 
   async function status(outcome, recorded, request, text, settings) {
@@ -254,24 +266,12 @@
   }
 
   /* Clicking pins; clicking the same again frees. */
-  function select(...clicks) {
-    const current = clicks.pop();
-    const [id] = window.dash_clientside.callback_context.triggered[0].prop_id.split(".");
-    const names = ["flow-figure", "heatmap-figure", "token-grid"];
-    const click = clicks[[...names, ...names.map((name) => `${name}-2`)].indexOf(id)];
-    if (!click) return skip();
-    set(id, { clickData: null });
-    const point = click.points[0];
-    let next = point.customdata;
-    if (id.startsWith("heatmap-figure")) next = { layer: point.y, expert: point.x };
-    if (id.startsWith("token-grid")) next = { token: point.x, layer: point.y };
-    if (!next) return skip();
-    next = { ...next, stack: stackOf(id) };
-    pinned = JSON.stringify(next) === JSON.stringify(current) ? null : next;
-    edits += 1;
-    keepAddress(shown);
-    return pinned;
-  }
+  document.addEventListener("choose", ({ target, detail }) => {
+    const { x, y } = detail.cell || {};
+    const next = { "heatmap-figure": { layer: y, expert: x }, "token-grid": { token: x, layer: y } };
+    const chosen = { ...(next[target.id.replace(/-2$/, "")] || detail.data), stack: stackOf(target.id) };
+    pin(JSON.stringify(chosen) === JSON.stringify(pinned) ? null : chosen);
+  });
 
   const stackOf = (id) => ((shown && shown.stacks) || ["encoder"])[id.endsWith("-2") ? 1 : 0];
 
@@ -388,18 +388,28 @@
     return id;
   }
 
-  /* A graph as a file, on the page's ground, at the size it is shown. */
+  /* What a place shows, as a Plotly figure, and its size; null if nothing can be seen there. */
+  function shownAt(id) {
+    const place = document.getElementById(id);
+    if (!place || !place.offsetParent) return null;
+    if (place.figure) return { ...place.figure, width: place.geometry.width, height: place.geometry.height };
+    const plot = place.querySelector(".js-plotly-plot");
+    if (!plot || !plot._fullLayout) return null;
+    const { width, height } = plot._fullLayout;
+    return { data: plot.data, layout: plot.layout, width, height };
+  }
+
+  /* A figure as a file, on the page's ground, at the size it is shown. */
   async function savePicture(button) {
     const { picture, format, name } = button.dataset;
-    const plot = document.querySelector(`#${picture} .js-plotly-plot`);
-    const { width, height } = plot._fullLayout;
+    const { data, layout: own, width, height } = shownAt(picture);
     const ground = getComputedStyle(document.body).backgroundColor;
-    const layout = { ...plot.layout, paper_bgcolor: ground };
+    const layout = { ...own, paper_bgcolor: ground };
     const run = document.documentElement.dataset.run;
     const filename = run ? `${name}-${run}` : name;
     const options = { format, width, height, scale: format === "png" ? 2 : 1, filename };
     try {
-      await window.Plotly.downloadImage({ data: plot.data, layout }, options);
+      await window.Plotly.downloadImage({ data, layout }, options);
     } catch (error) {
       const label = button.textContent;
       button.textContent = "The browser could not draw it";
@@ -411,8 +421,7 @@
   function openMenu(menu) {
     menu.classList.toggle("to-right", menu.getBoundingClientRect().right < innerWidth / 2);
     menu.querySelectorAll("[data-picture]").forEach((button) => {
-      const plot = document.querySelector(`#${button.dataset.picture} .js-plotly-plot`);
-      button.hidden = !plot || !plot.offsetParent || !plot._fullLayout;
+      button.hidden = !shownAt(button.dataset.picture);
     });
   }
 
@@ -447,8 +456,8 @@
     if (!localStorage.getItem("theme")) applyTheme(event.matches ? "dark" : "light");
   });
 
-  window.moescope = { to };
+  window.moescope = Object.assign(window.moescope || {}, { to });
   window.dash_clientside = Object.assign({}, window.dash_clientside, {
-    moescope: { settings, gate, status, newest, polling, settle, select, currentTheme, themeNow, goToSection, offer },
+    moescope: { settings, gate, status, newest, polling, settle, draw, currentTheme, themeNow, goToSection, offer },
   });
 })();

@@ -19,9 +19,9 @@ from app.components.details import details
 from app.components.downloads import Picture
 from app.components.message import sentence
 from app.components.notes import notes
-from app.components.panel import CONFIG, HIDDEN, VISIBLE, frame, panel
+from app.components.panel import drawing, panel
 from app.components.summaries import summaries
-from app.figures.flow import flow_figure, flow_min_width
+from app.figures.flow import flow_figure
 from app.figures.grid import grid_figure
 from app.figures.load import load_figure
 from app.figures.selection import Selection
@@ -36,26 +36,10 @@ log = logging.getLogger(__name__)
 # So long an answer about a generation waits for its next token.
 _TOKEN_SECONDS = 0.5
 _BUSY = "Many are typing here just now. Your text is kept and comes next."
-_FIGURES = (
-    Output(ids.FLOW, "figure"),
-    Output(ids.FLOW, "style"),
-    Output(ids.LOAD, "figure"),
-    Output(ids.LOAD, "style"),
-    Output(ids.GRID, "figure"),
-)
-_SECOND_FIGURES = (
-    Output(ids.FLOW_2, "figure"),
-    Output(ids.FLOW_2, "style"),
-    Output(ids.LOAD_2, "figure"),
-    Output(ids.LOAD_2, "style"),
-    Output(ids.GRID_2, "figure"),
-)
+_MOVED = "{}, move with the arrow keys"
+_PLACES = ((ids.FLOW, ids.LOAD, ids.GRID), (ids.FLOW_2, ids.LOAD_2, ids.GRID_2))
 _DRAWN = (
-    *_FIGURES,
-    *_SECOND_FIGURES,
-    Output(ids.SECOND_FLOW, "style"),
-    Output(ids.SECOND_LOAD, "style"),
-    Output(ids.SECOND_GRID, "style"),
+    Output(ids.DRAWN, "data"),
     Output(ids.SELECTED, "children"),
     Output(ids.NOTES, "children"),
     Output(ids.FLOW_SUMMARY, "children"),
@@ -71,6 +55,7 @@ def diagrams(
     return [
         dcc.Store(id=ids.REQUEST, data=request),
         dcc.Store(id=ids.OUTCOME),
+        dcc.Store(id=ids.DRAWN),
         dcc.Store(id=ids.RECORDED, data=recorded),
         dcc.Store(id=ids.SETTLED),
         dcc.Store(id=ids.SELECTION, data=pinned),
@@ -91,14 +76,16 @@ def diagrams(
                     html.Div(
                         [
                             html.P(id=ids.NOTES, className="caption notes"),
-                            frame(ids.FLOW, "flow-frame", "Flows"),
+                            drawing(ids.FLOW, "flow-frame", "Flows"),
                             html.Div(
                                 [
                                     html.H3("Decoder"),
-                                    frame(ids.FLOW_2, "flow-frame", "Flows of the decoder"),
+                                    drawing(ids.FLOW_2, "flow-frame", "Flows of the decoder"),
                                 ],
                                 id=ids.SECOND_FLOW,
-                                style=HIDDEN,
+                                className="second",
+                                hidden=True,
+                                **attributes(data_figure=ids.FLOW_2),
                             ),
                         ]
                     ),
@@ -124,14 +111,21 @@ def diagrams(
             "hatched and × is dropped, + is generated. Arrow keys move the selection.",
             html.Div(
                 [
-                    _grid(ids.GRID, ids.GRID_FRAME, "Token grid"),
+                    drawing(ids.GRID, "grid-frame", _MOVED.format("Token grid"), ids.GRID_FRAME),
                     html.Div(
                         [
                             html.H3("Decoder"),
-                            _grid(ids.GRID_2, ids.GRID_FRAME_2, "Token grid of the decoder"),
+                            drawing(
+                                ids.GRID_2,
+                                "grid-frame",
+                                _MOVED.format("Token grid of the decoder"),
+                                ids.GRID_FRAME_2,
+                            ),
                         ],
                         id=ids.SECOND_GRID,
-                        style=HIDDEN,
+                        className="second",
+                        hidden=True,
+                        **attributes(data_figure=ids.GRID_2),
                     ),
                 ]
             ),
@@ -151,14 +145,16 @@ def diagrams(
                     "1/N is balance.",
                     html.Div(
                         [
-                            frame(ids.LOAD, "load-frame", "Load"),
+                            drawing(ids.LOAD, "load-frame", "Load"),
                             html.Div(
                                 [
                                     html.H3("Decoder"),
-                                    frame(ids.LOAD_2, "load-frame", "Load of the decoder"),
+                                    drawing(ids.LOAD_2, "load-frame", "Load of the decoder"),
                                 ],
                                 id=ids.SECOND_LOAD,
-                                style=HIDDEN,
+                                className="second",
+                                hidden=True,
+                                **attributes(data_figure=ids.LOAD_2),
                             ),
                         ],
                         className="loads",
@@ -181,17 +177,6 @@ def diagrams(
             className="row-load row-dominant",
         ),
     ]
-
-
-def _grid(id_: str, frame_id: str, label: str) -> Component:
-    return html.Div(
-        dcc.Graph(id=id_, config=CONFIG, responsive=False),
-        id=frame_id,
-        className="scroller grid-frame",
-        tabIndex="0",
-        role="group",
-        **attributes(aria_label=f"{label}, move with the arrow keys"),
-    )
 
 
 def obtain(
@@ -249,7 +234,10 @@ def draw(
     theme = THEMES.get(theme_name or "", LIGHT)
     stacks = shown_stacks(trace, request.get("view"))
     with analyst.queue.turn():
-        drawn = (*_figures(trace, theme, selection, stacks), *_words(trace, theme, selection, stacks))
+        drawn = (
+            _figures(trace, theme, selection, stacks),
+            *_words(trace, theme, selection, stacks),
+        )
     sequence = trace.sequences[trace.stacks[-1]]
     took = f"{(time.perf_counter() - start) * 1000:.0f} ms"
     outcome = {
@@ -323,23 +311,15 @@ def _recorded_facts(analyst: Analyst, request: Mapping[str, Any]) -> dict[str, A
 
 def _figures(
     trace: RoutingTrace, theme: Theme, selection: Any, stacks: tuple[Stack, ...]
-) -> tuple[Any, ...]:
-    first = _stack_figures(trace, theme, selection, stacks[0])
-    if len(stacks) == 1:
-        return (*first, *(no_update,) * len(_SECOND_FIGURES), *(HIDDEN,) * 3)
-    return (*first, *_stack_figures(trace, theme, selection, stacks[1]), *(VISIBLE,) * 3)
-
-
-def _stack_figures(
-    trace: RoutingTrace, theme: Theme, selection: Any, stack: Stack
-) -> tuple[Any, ...]:
-    layers = trace.stack_layers(stack)
-    pinned = Selection.from_json(selection, layers)
-    return (
-        *sized(flow_figure(trace, theme, pinned, stack), flow_min_width(layers)),
-        *sized(load_figure(trace, theme, pinned, stack)),
-        grid_figure(trace, theme, pinned, stack),
-    )
+) -> dict[str, Any]:
+    """The figures in view, by the ids of their places."""
+    figures = {}
+    for stack, (flow, load, grid) in zip(stacks, _PLACES, strict=False):
+        pin = Selection.from_json(selection, trace.stack_layers(stack))
+        figures[flow] = flow_figure(trace, theme, pin, stack)
+        figures[load] = load_figure(trace, theme, pin, stack)
+        figures[grid] = grid_figure(trace, theme, pin, stack)
+    return figures
 
 
 def _words(
@@ -353,15 +333,6 @@ def _words(
         notes(trace),
         *(" ".join(parts) for parts in zip(*read, strict=True)),
     )
-
-
-def sized(figure: dict[str, Any], least: int = 0) -> tuple[dict[str, Any], dict[str, str]]:
-    """A figure and its frame's style: a graph that follows its frame's width has no height.
-
-    `least` is the width in pixels below which the frame scrolls.
-    """
-    width = {"minWidth": f"{least}px"} if least else {}
-    return figure, {"height": f"{figure['layout']['height']:.0f}px", **width}
 
 
 def loading_text(analyst: Analyst, model_id: str) -> str:
@@ -398,14 +369,7 @@ def register(app: Dash, analyst: Analyst) -> None:
         State(ids.SELECTION, "data"),
     )
     app.clientside_callback(
-        ClientsideFunction("moescope", "select"),
-        Output(ids.SELECTION, "data"),
-        Input(ids.FLOW, "clickData"),
-        Input(ids.LOAD, "clickData"),
-        Input(ids.GRID, "clickData"),
-        Input(ids.FLOW_2, "clickData"),
-        Input(ids.LOAD_2, "clickData"),
-        Input(ids.GRID_2, "clickData"),
-        State(ids.SELECTION, "data"),
+        ClientsideFunction("moescope", "draw"),
+        Input(ids.DRAWN, "data"),
         prevent_initial_call=True,
     )

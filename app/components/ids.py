@@ -81,11 +81,12 @@ RECOMPUTE = "recompute-button"
 RECOMPUTED = "recompute-result"
 
 # Stores. `settings` is what the controls say, `request` what should be drawn, `outcome` what
-# was; `commit` what should be recorded, `receipt` the server's last answer to that,
-# `recorded` the one that counts.
+# became of that, `drawn` its figures; `commit` what should be recorded, `receipt` the server's
+# last answer to that, `recorded` the one that counts.
 SETTINGS = "settings"
 REQUEST = "request"
 OUTCOME = "outcome"
+DRAWN = "drawn"
 SETTLED = "settled"
 COMMIT = "commit"
 RECEIPT = "receipt"

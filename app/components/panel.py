@@ -61,3 +61,21 @@ def frame(id_: str, name: str, label: str) -> Component:
         role="group",
         **attributes(aria_label=label),
     )
+
+
+def drawing(id_: str, name: str, label: str, frame_id: str | None = None) -> Component:
+    """The place of a live figure, which assets/drawing.js draws, in its frame."""
+    given: dict[str, Any] = {"id": frame_id} if frame_id else {}
+    return html.Div(
+        html.Div(id=id_, className="drawing"),
+        className=f"scroller {name}",
+        tabIndex="0",
+        role="group",
+        **attributes(aria_label=label),
+        **given,
+    )
+
+
+def sized(figure: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+    """A graph's figure and style: one that follows its frame's width has no height."""
+    return figure, {"height": f"{figure['layout']['height']:.0f}px"}

@@ -13,11 +13,11 @@ from app.analysis import Analyst
 from app.components import ids
 from app.components.cards import cards
 from app.components.comparison import comparison_facts
-from app.components.diagrams import obtain, shown_stacks, sized
+from app.components.diagrams import obtain, shown_stacks
 from app.components.dominant import dominant
 from app.components.downloads import Picture
 from app.components.habits import habits
-from app.components.panel import HIDDEN, VISIBLE, frame, panel
+from app.components.panel import HIDDEN, VISIBLE, frame, panel, sized
 from app.components.summaries import measures_summary
 from app.components.table import rows, table
 from app.figures.definitions import stack_values

@@ -66,6 +66,7 @@ def flow_figure(
         "layout": {
             **base_layout(theme),
             "hoverdistance": 40,
+            "meta": {"least_width": flow_min_width(layers)},
             "height": layout.height + top + _MARGIN["b"],
             "margin": {**_MARGIN, "t": top},
             # A little room on the right, or the last bars would be cut in half.

@@ -24,6 +24,8 @@ from app.routing.trace import RouterLayer, RoutingTrace, Stack
 
 _ROW_HEIGHT = 32
 _PRINTED_EXPERTS = 16
+# Below this width in pixels the figure scrolls inside its frame.
+_LEAST_WIDTH = 440
 
 
 def load_figure(
@@ -86,6 +88,7 @@ def load_figure(
         ],
         "layout": {
             **base_layout(theme),
+            "meta": {"least_width": _LEAST_WIDTH},
             "height": 40 + _ROW_HEIGHT * len(layers),
             "margin": {"l": max(64, 16 + 7 * max(map(len, ticks))), "r": 88, "t": 4, "b": 36},
             "xaxis": {

@@ -23,9 +23,8 @@ from app.components.compared import (
     run_card,
     settings_table,
 )
-from app.components.diagrams import sized
 from app.components.downloads import Picture
-from app.components.panel import CONFIG, HIDDEN, VISIBLE, frame, panel
+from app.components.panel import CONFIG, HIDDEN, VISIBLE, frame, panel, sized
 from app.figures.changes import changes_figure
 from app.figures.difference import difference_figure
 from app.figures.labels import count_of
