@@ -28,6 +28,8 @@ BUCKET_RULES = (
     "digit at both ends and beside each dot, and is no IP address"
 )
 BUNDLED_MODEL = "switch-mini-8"
+# Behind a model's id: the same model in fast mode.
+_FAST = "fast"
 BUNDLED_FOLDER = Path(__file__).parent / "models" / BUNDLED_MODEL
 
 
@@ -40,11 +42,13 @@ class ModelSpec:
     """A model that may be chosen: its public id and where it is loaded from.
 
     `source` is a local folder or, when `local` is false, an id of the Hugging Face hub.
+    `fast`: with linear layers in bfloat16; such a model is one of its own, whose id says so.
     """
 
     id: str
     source: str
     local: bool
+    fast: bool = False
 
 
 class Settings(BaseSettings):
@@ -210,16 +214,20 @@ def _parse_models(entries: str) -> list[ModelSpec]:
 
 def _parse_model(entry: str) -> ModelSpec:
     name, separator, path = (part.strip() for part in entry.partition("="))
+    exact, at, mode = name.partition("@")
+    if at and (not exact or mode != _FAST):
+        raise ValueError(f"«{name}»: after a model's id only @{_FAST} can stand")
+    fast = bool(at)
     if separator:
         folder = Path(path).expanduser()
         if not name or not (folder / "config.json").is_file():
             raise ValueError(f"«{entry.strip()}»: {path or 'the path'} is no folder of a model")
-        return ModelSpec(name, str(folder.resolve()), local=True)
-    if name == BUNDLED_MODEL:
-        return ModelSpec(name, str(BUNDLED_FOLDER), local=True)
-    if name.count("/") > 1 or name.startswith(("/", ".")):
+        return ModelSpec(name, str(folder.resolve()), local=True, fast=fast)
+    if exact == BUNDLED_MODEL:
+        return ModelSpec(name, str(BUNDLED_FOLDER), local=True, fast=fast)
+    if exact.count("/") > 1 or exact.startswith(("/", ".")):
         raise ValueError(f"«{name}» is no model id; a local folder is given as name=path")
-    return ModelSpec(name, name, local=False)
+    return ModelSpec(name, exact, local=False, fast=fast)
 
 
 def load_settings(**overrides: object) -> Settings:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from transformers import (
 from app.routing.loaded import LoadedModel
 from app.routing.models import load_model
 from app.settings import BUNDLED_FOLDER, BUNDLED_MODEL, ModelSpec
+from tests.standin import write_standin
 
 # What the shell of whoever runs the tests has set must not decide how they end.
 for _name in [n for n in os.environ if n.startswith(("MOESCOPE_", "MLFLOW_", "MINIO_"))]:
@@ -66,6 +68,16 @@ def bundled_variant(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., P
 def scarce(bundled_variant: Callable[..., Path]) -> LoadedModel:
     """The bundled model with room for two tokens per expert, so that tokens are dropped."""
     return load(bundled_variant(expert_capacity=2), "scarce")
+
+
+@pytest.fixture(scope="session")
+def standin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The folder of a model of the size of google/switch-base-8, over a gigabyte."""
+    folder = tmp_path_factory.mktemp("standin") / "switch base 8"
+    folder.mkdir()
+    assert round(write_standin(folder, torch.bfloat16) / 1e6) == 619
+    yield folder
+    shutil.rmtree(folder)  # which pytest would keep
 
 
 def byte_tokenizer() -> PreTrainedTokenizerFast:

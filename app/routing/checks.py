@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from transformers import GenerationConfig
 
 from app.routing.capture import capture, capture_batch, run_ids
 from app.routing.encoding import decoder_start, pad_token
 from app.routing.errors import ModelLoadError, RoutingError
 from app.routing.loaded import LoadedModel
 from app.routing.passes import listening, padded
+from app.routing.probes import PROBE_TOKENS, PROBES, probe, probe_task
 from app.routing.routers.base import Candidate, RouterOutput, RouterSite
 from app.routing.routers.discovery import experts_of
 from app.routing.routers.families import NOTES
@@ -30,31 +30,24 @@ from app.routing.trace import RouterLayer, RoutingTrace
 
 log = logging.getLogger(__name__)
 
-PROBES = ("The river bank was closed on Sunday, 14 of us waited.", "Two words.")
-_PROBE_TOKENS = 256
 _GENERATED = 3
 
 
 def examine(loaded: LoadedModel, candidates: Sequence[Candidate]) -> LoadedModel:
-    """The model with its routers as sites, after all checks.
+    """The model with its routers as sites, after all checks that can refuse it.
+
+    Most of them run whole passes, and all want the layers as the library made them.
 
     Refused: a router that fires more than once in a pass, arrays that contradict each other,
     a choice that is not the top-k of the scores where the family says so, weights that don't
     follow the scores, experts that run other than those chosen, logits other than those the
     library itself records, experts without a router, a second pass that differs, text alone
-    that can't be run. Not refused but noted, and never used: padded batches that change a
-    trace, generation that differs from the same tokens forced. Raises ModelLoadError with
-    the reason.
+    that can't be run. Raises ModelLoadError with the reason.
     """
-    model: Any = loaded.model
-    if model.can_generate():
-        # Ours are told with each generation; the checkpoint's own would change it unseen.
-        start = model.generation_config.decoder_start_token_id
-        model.generation_config = GenerationConfig(decoder_start_token_id=start)
     try:
         loaded = _with_sites(loaded, candidates)
-        alone = [capture(loaded, _task(loaded, probe), _PROBE_TOKENS) for probe in PROBES]
-        if not agree(alone[0], capture(loaded, _task(loaded, PROBES[0]), _PROBE_TOKENS)):
+        alone = [probe(loaded, text) for text in PROBES]
+        if not agree(alone[0], probe(loaded, PROBES[0])):
             raise ModelLoadError("its routing differs from one run to the next")
         _check_experts(loaded)
         for layer in alone[0].layers:
@@ -67,8 +60,14 @@ def examine(loaded: LoadedModel, candidates: Sequence[Candidate]) -> LoadedModel
     except Exception as error:
         reason = str(error).strip().splitlines()[:1] or [type(error).__name__]
         raise ModelLoadError(f"it can't be run on text alone: {reason[0][:200]}") from error
-    loaded = _with_batches(loaded, alone)
-    return _with_generation(loaded)
+    return loaded
+
+
+def try_out(loaded: LoadedModel) -> LoadedModel:
+    """Says which of the two the model can't do: padded batches that don't change a trace, and
+    generation that routes as the same tokens forced. Noted, and never used.
+    """
+    return _with_generation(_with_batches(loaded))
 
 
 def agree(one: RoutingTrace, other: RoutingTrace) -> bool:
@@ -84,12 +83,8 @@ def _same(a: RouterLayer, b: RouterLayer, exact: bool) -> bool:
     return not exact or bool((np.sort(a.experts, axis=1) == np.sort(b.experts, axis=1)).all())
 
 
-def _task(loaded: LoadedModel, probe: str) -> Task:
-    return Task(probe, target=probe if loaded.encoder_decoder else None)
-
-
-def _ids(loaded: LoadedModel, probe: str) -> tuple[list[int], list[int] | None]:
-    ids: list[int] = loaded.tokenizer(probe, verbose=False)["input_ids"]
+def _ids(loaded: LoadedModel, text: str) -> tuple[list[int], list[int] | None]:
+    ids: list[int] = loaded.tokenizer(text, verbose=False)["input_ids"]
     return ids, [decoder_start(loaded), *ids] if loaded.encoder_decoder else None
 
 
@@ -237,9 +232,11 @@ def _known(recorded: Tensor, sites: Sequence[RouterSite], calls: list[list[Route
     return False
 
 
-def _with_batches(loaded: LoadedModel, alone: list[RoutingTrace]) -> LoadedModel:
+def _with_batches(loaded: LoadedModel) -> LoadedModel:
     try:
-        together = capture_batch(loaded, [_task(loaded, probe) for probe in PROBES], _PROBE_TOKENS)
+        alone = [probe(loaded, text) for text in PROBES]
+        tasks = [probe_task(loaded, text) for text in PROBES]
+        together = capture_batch(loaded, tasks, PROBE_TOKENS)
         same = all(agree(a, b) for a, b in zip(alone, together, strict=True))
     except Exception:
         log.info("%s can't run a padded batch", loaded.identity.id, exc_info=True)
@@ -255,7 +252,7 @@ def _with_generation(loaded: LoadedModel) -> LoadedModel:
         return loaded
     loaded = replace(loaded, generates=True)
     try:
-        made = capture(loaded, Task(PROBES[0], generation=Generation(_GENERATED)), _PROBE_TOKENS)
+        made = capture(loaded, Task(PROBES[0], generation=Generation(_GENERATED)), PROBE_TOKENS)
         ids = made.sequences[loaded.first].token_ids.tolist()
         last = made.sequences["decoder"].token_ids.tolist()
         targets = [last] if loaded.encoder_decoder else []

@@ -37,3 +37,9 @@ class InvalidTaskError(RoutingError):
 
 class TraceError(RoutingError):
     """Arrays that contradict each other: no trace is made of them."""
+
+
+def one_line(error: Exception) -> str:
+    """What it says first, or what it is; at most 300 characters."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0][:300]

@@ -188,8 +188,10 @@ def test_a_skipped_token_is_not_counted_for_expert_0() -> None:
     layers, _ = watched(model, TEXT)
     for handle in handles:
         handle.remove()
+    # The experts behind the last router don't run: the pass ends there.
+    assert len(handed) == len(layers) - 1
     skips = 0
-    for layer, (_, index, weights) in zip(layers, handed, strict=True):
+    for layer, (_, index, weights) in zip(layers[:-1], handed, strict=True):
         skipped = layer.experts[:, 0] == layer.num_experts - 1
         skips += int(skipped.sum())
         # The library hands a skipped token to expert 0, with no weight.
