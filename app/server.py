@@ -18,6 +18,7 @@ from app.api.paths import is_api
 from app.logs import log_to
 from app.pages import create_app
 from app.settings import Settings, SettingsError, load_settings
+from app.transport.kept import Kept
 from app.transport.wsgi import Whole
 
 _PAGE_THREADS = 16
@@ -86,6 +87,7 @@ def build(settings: Settings) -> FastAPI:
     mounted = Whole(pages.server, settings.queue + _PAGE_THREADS)
     server.router.routes.append(Pages("/", mounted))
     server.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=4)
+    server.add_middleware(Kept, base=settings.base_path)
     if settings.base_path:
         server.add_middleware(BasePath, base=settings.base_path)
     server.add_middleware(Headers)

@@ -30,6 +30,8 @@ def create_app(analyst: Analyst, base_path: str = "") -> Dash:
         use_pages=True,
         pages_folder="",
         assets_folder=str(ASSETS),
+        # What is in there is fetched when it is needed.
+        assets_path_ignore=["vendor"],
         index_string=shell.INDEX,
         title="MoEScope",
         update_title="",
