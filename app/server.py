@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.analysis import build_analyst
 from app.api.app import create_api
 from app.api.paths import is_api
+from app.components import diagrams
 from app.logs import log_to
 from app.pages import create_app
 from app.settings import Settings, SettingsError, load_settings
@@ -85,6 +86,7 @@ def build(settings: Settings) -> FastAPI:
     pages = create_app(analyst, settings.base_path)
     # All that may wait in the queue have a thread, or it would never be full.
     mounted = Whole(pages.server, settings.queue + _PAGE_THREADS)
+    server.include_router(diagrams.route(analyst))
     server.router.routes.append(Pages("/", mounted))
     server.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=4)
     server.add_middleware(Kept, base=settings.base_path)

@@ -255,20 +255,21 @@
       const found = find(element, event);
       if (found) element.dispatchEvent(new CustomEvent("choose", { bubbles: true, detail: found }));
     });
+    // A figure without a width of its own is as wide as its frame, or wider, and then scrolls.
     new ResizeObserver(() => {
-      const width = widthOf(element);
-      if (width && width !== element.geometry.width) paint(element);
+      element.room = element.clientWidth;
+      if (element.room && !element.figure.layout.width && element.room !== element.geometry.width) paint(element);
     }).observe(element);
   }
-
-  /* A figure without a width of its own is as wide as its frame, or wider, and then scrolls. */
-  const widthOf = (element) => element.figure.layout.width || element.clientWidth;
 
   function paint(element) {
     const { figure } = element;
     const { layout } = figure;
-    element.style.minWidth = layout.meta ? `${layout.meta.least_width}px` : "";
-    const at = geometry(layout, widthOf(element));
+    const least = layout.meta ? `${layout.meta.least_width}px` : "";
+    if (element.style.minWidth !== least) element.style.minWidth = least;
+    // Asking for the width makes the browser lay the page out: once, then the observer tells.
+    element.room ||= element.clientWidth;
+    const at = geometry(layout, layout.width || element.room);
     element.geometry = at;
     const svg = element.firstElementChild || element.appendChild(document.createElementNS("http://www.w3.org/2000/svg", "svg"));
     svg.setAttribute("width", at.width);
@@ -289,5 +290,5 @@
     if (first) listen(element);
   }
 
-  window.moescope = Object.assign(window.moescope || {}, { draw });
+  window.moescope.draw = draw;
 })();

@@ -240,10 +240,10 @@ def register(app: Dash, analyst: Analyst) -> None:
     @app.callback(
         Output(ids.STOPPED, "data"),
         Input(ids.STOP, "n_clicks"),
-        State(ids.REQUEST, "data"),
+        State(ids.VISITOR, "data"),
         prevent_initial_call=True,
     )
-    def _stop(clicks: int | None, request: dict[str, Any] | None) -> Any:
-        if clicks and request:
-            analyst.streams.stop(str(request.get("visitor", "")))
+    def _stop(clicks: int | None, visitor: str | None) -> Any:
+        if clicks:
+            analyst.streams.stop(str(visitor))
         return no_update

@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import urlencode
 
-from dash import ClientsideFunction, Dash, Input, Output, State, dcc, html, no_update
+from dash import ClientsideFunction, Dash, Input, Output, State, dcc, html
 from dash.development.base_component import Component
+from fastapi import APIRouter, Body, Response
+from plotly.io.json import to_json_plotly
 
 from app.analysis import Analyst
 from app.components import ids, links
@@ -17,6 +19,7 @@ from app.components.attributes import attributes
 from app.components.controls import Choices, live_link, task_of
 from app.components.details import details
 from app.components.downloads import Picture
+from app.components.markup import markup
 from app.components.message import sentence
 from app.components.notes import notes
 from app.components.panel import drawing, panel
@@ -38,14 +41,6 @@ _TOKEN_SECONDS = 0.5
 _BUSY = "Many are typing here just now. Your text is kept and comes next."
 _MOVED = "{}, move with the arrow keys"
 _PLACES = ((ids.FLOW, ids.LOAD, ids.GRID), (ids.FLOW_2, ids.LOAD_2, ids.GRID_2))
-_DRAWN = (
-    Output(ids.DRAWN, "data"),
-    Output(ids.SELECTED, "children"),
-    Output(ids.NOTES, "children"),
-    Output(ids.FLOW_SUMMARY, "children"),
-    Output(ids.LOAD_SUMMARY, "children"),
-    Output(ids.GRID_SUMMARY, "children"),
-)
 
 
 def diagrams(
@@ -55,15 +50,13 @@ def diagrams(
     return [
         dcc.Store(id=ids.REQUEST, data=request),
         dcc.Store(id=ids.OUTCOME),
-        dcc.Store(id=ids.DRAWN),
         dcc.Store(id=ids.RECORDED, data=recorded),
         dcc.Store(id=ids.SETTLED),
         dcc.Store(id=ids.SELECTION, data=pinned),
-        dcc.Store(id=ids.BUSY, data=False),
         dcc.Store(id=ids.COMMIT),
         dcc.Store(id=ids.RECEIPT),
         dcc.Store(id=ids.THEME),
-        dcc.Interval(id=ids.PULSE, interval=1000),
+        dcc.Store(id=ids.VISITOR),
         dcc.Interval(id=ids.POLL, interval=1000, disabled=True),
         html.Div(
             [
@@ -208,36 +201,32 @@ def shown_stacks(trace: RoutingTrace, view: Any) -> tuple[Stack, ...]:
     return (trace.stacks[-1],) if view == "decoder" else (trace.stacks[0],)
 
 
-def draw(
-    analyst: Analyst,
-    request: Mapping[str, Any],
-    selection: Mapping[str, Any] | None,
-    theme_name: str | None,
-) -> tuple[Any, ...]:
-    """Everything `_DRAWN` names, and the outcome. On an error the diagrams stay as they are."""
+def draw(analyst: Analyst, request: Mapping[str, Any]) -> dict[str, Any]:
+    """What a page asks for: `outcome` says what became of it; with something to show there
+    are `figures` by the ids of their places, and `words`, as HTML, likewise.
+
+    Without these the diagrams stay as they are. Raises KeyError for a request that no page makes.
+    """
     start = time.perf_counter()
-    keep = (no_update,) * len(_DRAWN)
     try:
         trace, done = _so_far(analyst, request)
     except ModelNotReadyError:
         message = loading_text(analyst, str(request["model"]))
-        return *keep, {**request, "state": "loading", "message": message}
+        return {"outcome": {**request, "state": "loading", "message": message}}
     except BusyError:
-        facts = _facts(analyst, request)
-        return *keep, {**request, **facts, "state": "busy", "message": _BUSY}
+        return {"outcome": {**request, "state": "busy", "message": _BUSY}}
     except (RoutingError, RunNotFoundError, RecordingError) as error:
         facts = _facts(analyst, request)
-        return *keep, {**request, **facts, "state": "error", "message": sentence(error)}
+        return {"outcome": {**request, **facts, "state": "error", "message": sentence(error)}}
     facts = _facts(analyst, request) or _recorded_facts(analyst, request)
     if trace is None:
-        return *keep, {**request, **facts, "state": "generating", "made": -1, "message": ""}
-    theme = THEMES.get(theme_name or "", LIGHT)
+        return {"outcome": {**request, **facts, "state": "generating", "made": -1, "message": ""}}
+    theme = THEMES.get(str(request.get("theme")), LIGHT)
+    selection = request.get("selection")
     stacks = shown_stacks(trace, request.get("view"))
     with analyst.queue.turn():
-        drawn = (
-            _figures(trace, theme, selection, stacks),
-            *_words(trace, theme, selection, stacks),
-        )
+        figures = _figures(trace, theme, selection, stacks)
+        words = _words(trace, theme, selection, stacks)
     sequence = trace.sequences[trace.stacks[-1]]
     took = f"{(time.perf_counter() - start) * 1000:.0f} ms"
     outcome = {
@@ -254,7 +243,7 @@ def draw(
             for stack in stacks
         ],
     }
-    return *drawn, outcome
+    return {"outcome": outcome, "figures": figures, "words": words}
 
 
 def _address(trace: RoutingTrace, request: Mapping[str, Any]) -> str:
@@ -324,15 +313,18 @@ def _figures(
 
 def _words(
     trace: RoutingTrace, theme: Theme, selection: Any, stacks: tuple[Stack, ...]
-) -> tuple[Any, ...]:
+) -> dict[str, str]:
+    """What is said beside the figures, by the ids of its places."""
     pins = {stack: Selection.from_json(selection, trace.stack_layers(stack)) for stack in stacks}
     about = next((stack for stack, pin in pins.items() if pin), stacks[0])
     read = [summaries(trace, stack) for stack in stacks]
-    return (
-        details(trace, theme, pins[about], about),
-        notes(trace),
-        *(" ".join(parts) for parts in zip(*read, strict=True)),
-    )
+    told = (" ".join(parts) for parts in zip(*read, strict=True))
+    words = {
+        ids.SELECTED: details(trace, theme, pins[about], about),
+        ids.NOTES: notes(trace),
+        **dict(zip((ids.FLOW_SUMMARY, ids.LOAD_SUMMARY, ids.GRID_SUMMARY), told, strict=True)),
+    }
+    return {place: markup(said) for place, said in words.items()}
 
 
 def loading_text(analyst: Analyst, model_id: str) -> str:
@@ -346,30 +338,26 @@ def loading_text(analyst: Analyst, model_id: str) -> str:
     )
 
 
-def register(app: Dash, analyst: Analyst) -> None:
-    """The callbacks of the diagrams."""
+def route(analyst: Analyst) -> APIRouter:
+    """The address that the page's script asks for drawings: a plain route, because a callback
+    costs more, in the browser and here, than what it would carry."""
+    router = APIRouter(include_in_schema=False)
 
-    @app.callback(
-        *_DRAWN,
-        Output(ids.OUTCOME, "data"),
-        Input(ids.REQUEST, "data"),
-        Input(ids.SELECTION, "data"),
-        Input(ids.THEME, "data"),
-        running=[(Output(ids.BUSY, "data"), True, False)],
-    )
-    def _draw(request: Any, selection: Any, theme: Any) -> Any:
-        if not request:
-            return (no_update,) * (len(_DRAWN) + 1)
-        return draw(analyst, request, selection, theme)
+    @router.post("/api/v1/drawings")
+    def _draw(request: Annotated[dict[str, Any], Body()]) -> Response:
+        return Response(to_json_plotly(draw(analyst, request)), media_type="application/json")
 
+    return router
+
+
+def register(app: Dash) -> None:
+    """The callback that tells the page's script that a page has opened."""
     app.clientside_callback(
-        ClientsideFunction("moescope", "currentTheme"),
+        ClientsideFunction("moescope", "open"),
         Output(ids.THEME, "data"),
+        Output(ids.VISITOR, "data"),
         Input(ids.THEME, "id"),
+        State(ids.REQUEST, "data"),
         State(ids.SELECTION, "data"),
-    )
-    app.clientside_callback(
-        ClientsideFunction("moescope", "draw"),
-        Input(ids.DRAWN, "data"),
-        prevent_initial_call=True,
+        State(ids.RECORDED, "data"),
     )

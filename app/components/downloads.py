@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from dash import ClientsideFunction, Dash, Input, Output, html
+from dash import html
 from dash.development.base_component import Component
 
 from app.components import ids
@@ -88,13 +88,4 @@ def _menu(
         ],
         className="menu",
         **named,
-    )
-
-
-def register(app: Dash) -> None:
-    """The callback that gives the links their addresses."""
-    app.clientside_callback(
-        ClientsideFunction("moescope", "offer"),
-        Output(ids.DOWNLOADS, "data-run"),
-        Input(ids.DOWNLOAD, "href"),
     )

@@ -16,6 +16,7 @@ from app.recording.base import Receipt, RecordingError, RunNotFoundError
 from app.routing.errors import RoutingError
 
 _WAIT_FOR_STORE = 1.0
+_PAUSE_MS = 600
 
 
 def entry(
@@ -41,7 +42,9 @@ def entry(
                         autofocus=not fixed,
                         spellcheck="false",
                         placeholder="Type a sentence",
-                        **keep,
+                        # The page's script follows each key; telling Dash of it costs more
+                        # than drawing does, and can wait for a pause.
+                        debounce=_PAUSE_MS,
                     ),
                 ],
                 className="text",
@@ -119,8 +122,7 @@ def _told(about: dict[str, Any], receipt: Receipt) -> dict[str, Any]:
 
 
 def register(app: Dash, analyst: Analyst) -> None:
-    """The callbacks that ask for drawings, record, and say where an analysis stands."""
-    downloads.register(app)
+    """The callbacks that tell the page's script what is asked for, record, and follow that."""
 
     @app.callback(
         Output(ids.RECEIPT, "data"),
@@ -140,36 +142,16 @@ def register(app: Dash, analyst: Analyst) -> None:
         return standing(analyst, recorded) if recorded else no_update
 
     app.clientside_callback(
-        ClientsideFunction("moescope", "gate"),
-        Output(ids.REQUEST, "data"),
+        ClientsideFunction("moescope", "follow"),
         Input(ids.TEXT, "value"),
         Input(ids.MODEL, "value"),
         Input(ids.SETTINGS, "data"),
-        Input(ids.BUSY, "data"),
-        Input(ids.PULSE, "n_intervals"),
-        State(ids.REQUEST, "data"),
-        State(ids.OUTCOME, "data"),
+        Input(ids.THEME, "data"),
     )
     app.clientside_callback(
-        ClientsideFunction("moescope", "status"),
-        Output(ids.STATUS, "children"),
-        Output(ids.STATUS, "data-state"),
-        Output(ids.STATUS, "data-run-id"),
-        Output(ids.RUN_LINK, "href"),
-        Output(ids.DOWNLOAD, "href"),
-        Output(ids.COPY_LINK, "disabled"),
-        Input(ids.OUTCOME, "data"),
-        Input(ids.RECORDED, "data"),
-        Input(ids.REQUEST, "data"),
-        Input(ids.TEXT, "value"),
-        Input(ids.SETTINGS, "data"),
-    )
-    # An answer about an older text may come after that about a newer one.
-    app.clientside_callback(
-        ClientsideFunction("moescope", "newest"),
+        ClientsideFunction("moescope", "keep"),
         Output(ids.RECORDED, "data"),
         Input(ids.RECEIPT, "data"),
-        State(ids.RECORDED, "data"),
         prevent_initial_call=True,
     )
     app.clientside_callback(

@@ -80,21 +80,19 @@ COMPARE_THEME = "compare-theme"
 RECOMPUTE = "recompute-button"
 RECOMPUTED = "recompute-result"
 
-# Stores. `settings` is what the controls say, `request` what should be drawn, `outcome` what
-# became of that, `drawn` its figures; `commit` what should be recorded, `receipt` the server's
-# last answer to that, `recorded` the one that counts.
+# Stores. `settings` is what the controls say, `request` what a recorded run's page asks for,
+# `outcome` what was drawn last; `commit` what should be recorded, `receipt` the server's last
+# answer to that, `recorded` the one that counts.
 SETTINGS = "settings"
 REQUEST = "request"
 OUTCOME = "outcome"
-DRAWN = "drawn"
 SETTLED = "settled"
 COMMIT = "commit"
 RECEIPT = "receipt"
 RECORDED = "recorded"
 SELECTION = "selection"
-BUSY = "busy"
 THEME = "theme"
-PULSE = "pulse"
+VISITOR = "visitor"
 POLL = "poll"
 STOPPED = "stopped"
 

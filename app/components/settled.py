@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import dash_bootstrap_components as dbc
-from dash import ClientsideFunction, Dash, Input, Output, State, html, no_update
+from dash import Dash, Input, Output, State, html, no_update
 from dash.development.base_component import Component
 
 from app.analysis import Analyst
@@ -160,13 +160,6 @@ def options(trace: RoutingTrace) -> list[dict[str, str]]:
 
 def register(app: Dash, analyst: Analyst) -> None:
     """The callbacks that draw what follows once the typing pauses."""
-    app.clientside_callback(
-        ClientsideFunction("moescope", "settle"),
-        Output(ids.SETTLED, "data"),
-        Input(ids.OUTCOME, "data"),
-        State(ids.SETTLED, "data"),
-        prevent_initial_call=True,
-    )
 
     @app.callback(
         Output(ids.TABLE, "rowData"), Input(ids.SETTLED, "data"), prevent_initial_call=True

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Any
 
 import dash
-from dash import Dash, ctx, set_props
+from dash import Dash, set_props
 
 from app.analysis import Analyst
 from app.components import controls, diagrams, entry, ids, settled, shell, store_notice
 from app.pages import compare, live, metrics, not_found, run, runs
 
 log = logging.getLogger(__name__)
-_SORRY = "Something went wrong on the server; its log says more."
+_SORRY = "Something went wrong on the server; its log says more. Nothing that was recorded is lost."
 ASSETS = Path(__file__).parents[2] / "assets"
 
 
@@ -52,8 +51,9 @@ def create_app(analyst: Analyst, base_path: str = "") -> Dash:
         )
     dash.register_page("not_found_404", layout=not_found.layout)
     app.layout = shell.shell()
-    for part in (controls, diagrams, settled, entry, store_notice):
+    for part in (controls, settled, entry, store_notice):
         part.register(app, analyst)
+    diagrams.register(app)
     for page in (runs, run, compare):
         page.register(app, analyst)
     metrics.register(app)
@@ -63,17 +63,4 @@ def create_app(analyst: Analyst, base_path: str = "") -> Dash:
 def _on_error(error: Exception) -> None:
     """Anything unforeseen in a callback: the log gets the traceback, the page a line."""
     log.error("a callback failed", exc_info=error)
-    # Not every page has a status.
-    asked = {output["id"] for output in _listed(ctx.outputs_list) if isinstance(output["id"], str)}
-    if ids.OUTCOME in asked:
-        told = {"state": "error", "message": f"{_SORRY} Your text and the last diagrams are kept."}
-        set_props(ids.OUTCOME, {"data": told})
-    else:
-        set_props(ids.PROBLEM, {"children": f"{_SORRY} Nothing that was recorded is lost."})
-
-
-def _listed(outputs: Any) -> list[dict[str, Any]]:
-    """The outputs of a callback, be they one, many or groups of many."""
-    if isinstance(outputs, dict):
-        return [outputs]
-    return [each for group in outputs or [] for each in _listed(group)]
+    set_props(ids.PROBLEM, {"children": _SORRY})
