@@ -20,7 +20,7 @@
       from = found.index + whole.length;
       if (name === "br") made += inSvg ? "\n" : "<br>";
       else if (closing) made += inSvg ? "</tspan>" : `</${name}>`;
-      else made += inSvg ? `<${SVG_TAG[name]}${style}>` : `<${name}${style}>`;
+      else made += inSvg ? `<${SVG_TAG[name]}${style.replace("color:", "fill:")}>` : `<${name}${style}>`;
     }
     return made + safe(String(text).slice(from));
   }
@@ -48,7 +48,7 @@
   function words(text, x, y, style, valign) {
     const lines = markup(text, true).split("\n");
     const size = style.size || 12;
-    const rise = { bottom: lines.length - 1 + 0.3, middle: (lines.length - 1) / 2 - 0.35, top: -1 }[valign];
+    const rise = { bottom: lines.length - 1 + 0.3, middle: (lines.length - 1) / 2 - 0.27, top: -1 }[valign];
     const look =
       (style.family ? ` font-family="${style.family.replace(/"/g, "'")}"` : "") +
       (style.size && style.size !== 12 ? ` font-size="${style.size}"` : "") +
@@ -119,13 +119,13 @@
   function colorbar(trace, at, ink) {
     const bar = trace.colorbar;
     if (!bar) return "";
-    const left = at.left + at.w + 10;
+    const [left, top, height] = [at.left + at.w + 10, at.top + 10, at.h - 20];
     const stops = trace.colorscale
       .map(([place, color]) => `<stop offset="${place}" stop-color="${color}"/>`)
       .join("");
     const id = `scale-${trace.colorscale[trace.colorscale.length - 1][1].slice(1)}`;
     const ticks = bar.tickvals.map((value, i) => {
-      const y = at.top + at.h * (1 - value / trace.zmax);
+      const y = top + height * (1 - value / trace.zmax);
       const right = left + bar.thickness;
       return (
         `<path d="M${right} ${round(y)}h5" stroke="${ink}"/>` +
@@ -134,7 +134,7 @@
     });
     return (
       `<linearGradient id="${id}" x1="0" y1="1" x2="0" y2="0">${stops}</linearGradient>` +
-      `<rect x="${left}" y="${at.top}" width="${bar.thickness}" height="${at.h}" fill="url(#${id})"/>${ticks.join("")}`
+      `<rect x="${left}" y="${top}" width="${bar.thickness}" height="${height}" fill="url(#${id})"/>${ticks.join("")}`
     );
   }
 
@@ -166,12 +166,12 @@
     const top = axis.side === "top";
     const made = axis.tickvals.map((value, i) => {
       if (vertical) return words(axis.ticktext[i], at.left - 4, at.y(value), { ...style, anchor: "end" }, "middle");
-      const [x, y] = [at.x(value), top ? at.top - 4 : at.top + at.h + 3];
+      const [x, y] = [at.x(value), top ? at.top - 9 : at.top + at.h + 3];
       const turned = { ...style, turn: axis.tickangle, anchor: axis.tickangle ? "start" : "middle" };
-      return words(axis.ticktext[i], x + (axis.tickangle ? 4 : 0), y, turned, axis.tickangle ? "middle" : top ? "bottom" : "top");
+      return words(axis.ticktext[i], x, y, turned, axis.tickangle ? "middle" : top ? "bottom" : "top");
     });
     if (axis.title) {
-      const below = at.top + at.h + 18 + axis.title.standoff;
+      const below = at.top + at.h + 13 + axis.title.standoff;
       made.push(words(axis.title.text, at.left + at.w / 2, below, { anchor: "middle" }, "top"));
     }
     return made.join("");

@@ -90,7 +90,7 @@ def load_figure(
             **base_layout(theme),
             "meta": {"least_width": _LEAST_WIDTH},
             "height": 40 + _ROW_HEIGHT * len(layers),
-            "margin": {"l": max(64, 16 + 7 * max(map(len, ticks))), "r": 88, "t": 4, "b": 36},
+            "margin": {"l": max(64, 16 + 7 * max(map(len, ticks))), "r": 104, "t": 4, "b": 36},
             "xaxis": {
                 **cell_axis([str(e) for e in range(experts)], every=thinned(experts, 16)),
                 "title": axis_title("expert", 4),
