@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from app.routing.encoding import Encoded, encode, encode_target, pad_token
+from app.routing.encoding import Encoded, encode, encode_target
 from app.routing.errors import InvalidTaskError
 from app.routing.generation import generate
 from app.routing.loaded import LoadedModel
@@ -118,7 +118,7 @@ def run_ids(
     """
     model: Any = loaded.model
     sites = loaded.sites if targets else loaded.first_stack
-    pad = pad_token(loaded)
+    pad = loaded.pad_id
     ids, mask = padded(texts, pad)
     with listening(sites, to_the_end=whole) as calls:
         if not loaded.encoder_decoder:

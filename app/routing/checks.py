@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from app.routing.capture import capture, capture_batch, run_ids
-from app.routing.encoding import decoder_start, pad_token
+from app.routing.encoding import decoder_start
 from app.routing.errors import ModelLoadError, RoutingError
 from app.routing.loaded import LoadedModel
 from app.routing.passes import listening, padded
@@ -204,7 +204,7 @@ def _ran_as_chosen(output: RouterOutput, ran: Any) -> bool:
 def _check_library(loaded: LoadedModel) -> None:
     """That the logits are those which the library itself records in the same pass."""
     ids, target = _ids(loaded, PROBES[0])
-    tensor, mask = padded([ids], pad_token(loaded))
+    tensor, mask = padded([ids], loaded.pad_id)
     options: dict[str, Any] = {"input_ids": tensor, "attention_mask": mask}
     if target:
         options["decoder_input_ids"] = torch.tensor([target])

@@ -63,11 +63,6 @@ def decoder_start(loaded: LoadedModel) -> int:
     return int(start)
 
 
-def pad_token(loaded: LoadedModel) -> int:
-    """An id to pad with. What it is doesn't matter: padding is masked and cut off."""
-    return int(loaded.tokenizer.pad_token_id or 0)
-
-
 def _encode(
     loaded: LoadedModel, text: str, max_tokens: int, name: str, arguments: dict[str, Any]
 ) -> Encoded:

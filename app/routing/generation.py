@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from transformers import GenerationConfig, StoppingCriteria, StoppingCriteriaList
 
-from app.routing.encoding import Encoded, decoder_start, encode, pad_token
+from app.routing.encoding import Encoded, decoder_start, encode
 from app.routing.errors import TextTooLongError, TraceError
 from app.routing.loaded import LoadedModel
 from app.routing.passes import capacity_of, listening, one_call, padded, run_encoder
@@ -58,7 +58,7 @@ def _generate(
     on_token: OnToken | None,
 ) -> RoutingTrace:
     model: Any = loaded.model
-    tensor, mask = padded([text.ids], pad_token(loaded))
+    tensor, mask = padded([text.ids], loaded.pad_id)
     encoder: list[RouterOutput] = []
     inputs: dict[str, Any] = {"input_ids": tensor, "attention_mask": mask}
     start, sites = len(text.ids), list(loaded.sites)
@@ -100,7 +100,7 @@ def _config(loaded: LoadedModel, generation: Generation) -> GenerationConfig:
         max_new_tokens=generation.max_new_tokens + 1,
         do_sample=generation.do_sample,
         num_beams=1,
-        pad_token_id=pad_token(loaded),
+        pad_token_id=loaded.pad_id,
         **({"decoder_start_token_id": decoder_start(loaded)} if loaded.encoder_decoder else {}),
         **sampling,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -33,7 +34,7 @@ class LoadedModel:
     generates: bool = False
     notes: tuple[str, ...] = ()
 
-    @property
+    @cached_property
     def encoder_decoder(self) -> bool:
         """Whether the decoder is a stack of its own, beside the encoder."""
         return bool(self.model.config.is_encoder_decoder)
@@ -49,12 +50,22 @@ class LoadedModel:
         own = {site.capacity for site in self.sites}
         return own.pop() if len(own) == 1 else None
 
-    @property
+    @cached_property
     def first(self) -> Stack:
         """The stack that reads the text."""
         return "decoder" if not self.encoder_decoder and self.model.can_generate() else "encoder"
 
-    @property
+    @cached_property
+    def special_ids(self) -> frozenset[int]:
+        """The tokens that stand for no text."""
+        return frozenset(self.tokenizer.all_special_ids)
+
+    @cached_property
+    def pad_id(self) -> int:
+        """An id to pad with. What it is doesn't matter: padding is masked and cut off."""
+        return int(self.tokenizer.pad_token_id or 0)
+
+    @cached_property
     def first_stack(self) -> tuple[RouterSite, ...]:
         """The routers of the stack that reads the text."""
         return tuple(site for site in self.sites if site.stack == self.first)

@@ -30,7 +30,8 @@ class PackedLinear(nn.Module):
     def __init__(self, linear: nn.Linear, dtype: torch.dtype = torch.float32) -> None:
         super().__init__()
         self.in_features, self.out_features = linear.in_features, linear.out_features
-        self._dtype = dtype
+        self._dtype = None if dtype is torch.float32 else dtype
+        self._product = torch.ops.mkldnn._linear_pointwise.default
         with torch.inference_mode():
             rows = linear.weight.detach().to(dtype)
             # Plain attributes, not buffers: nobody can save, move or convert what is packed.
@@ -40,15 +41,13 @@ class PackedLinear(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """The product, plus the bias if there is one."""
-        if self._dtype is not torch.float32:
-            inputs = inputs.to(self._dtype)
-        product: Tensor = torch.ops.mkldnn._linear_pointwise.default(
-            inputs, self._packed, self.bias, "none", [], ""
-        )
-        return product if self._dtype is torch.float32 else product.float()
+        rounded = inputs if self._dtype is None else inputs.to(self._dtype)
+        product: Tensor = self._product(rounded, self._packed, self.bias, "none", [], "")
+        return product if self._dtype is None else product.float()
 
     def extra_repr(self) -> str:
-        return f"in_features={self.in_features}, out_features={self.out_features}, {self._dtype}"
+        dtype = self._dtype or torch.float32
+        return f"in_features={self.in_features}, out_features={self.out_features}, {dtype}"
 
 
 def can_pack(dtype: torch.dtype) -> bool:

@@ -13,6 +13,7 @@ from torch import nn
 
 from app.routing.agreement import TEXTS, Agreement, agreement
 from app.routing.errors import ModelLoadError
+from app.routing.flat import flatten
 from app.routing.loaded import LoadedModel
 from app.routing.packed import can_pack, own_memory, pack, packable
 from app.routing.probes import PROBES, probe
@@ -58,7 +59,7 @@ def pack_layers(loaded: LoadedModel, candidates: Sequence[Candidate], fast: bool
     found = places(loaded, candidates) if can_pack(dtype) else []
     if not found:
         return False
-    size = pack(found, dtype)
+    size = flatten(loaded.model, dtype) + pack(places(loaded, candidates), dtype)
     rest = sum(p.numel() * p.element_size() for p in loaded.model.parameters())
     # Where most of a model can't be packed, copying the rest would cost more than it frees.
     if rest < size:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from types import MappingProxyType
@@ -32,13 +33,15 @@ def _frozen(array: Any, dtype: type) -> NDArray[Any]:
     return copy
 
 
-def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
-    # Through JSON and back: a copy that shares nothing, and what a file would give back.
-    try:
-        copy: dict[str, Any] = json.loads(json.dumps(dict(values)))
-    except (TypeError, ValueError) as error:
-        raise TraceError("the provenance holds more than plain JSON values") from error
-    return copy
+def _plain(value: Any) -> Any:
+    """A copy that shares nothing, and is what a file would give back."""
+    if value is None or type(value) in (str, int, float, bool):
+        return value
+    if isinstance(value, Mapping) and all(type(name) is str for name in value):
+        return {name: _plain(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    raise TraceError("the provenance holds more than plain JSON values")
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,7 +144,8 @@ class RouterLayer:
 
     def _check_values(self) -> None:
         for name in ("logits", "probabilities", "weights"):
-            if not np.isfinite(getattr(self, name)).all():
+            # No sum of finite float32 leaves float64, and no other sum is finite.
+            if not math.isfinite(getattr(self, name).sum(dtype=np.float64)):
                 raise TraceError(f"{self.name}: {name} are not all finite")
         if self.experts.min() < 0 or self.experts.max() >= self.num_experts:
             raise TraceError(f"{self.name}: an expert index is out of range")
@@ -162,9 +166,9 @@ class RouterLayer:
             if np.abs(sums - 1).max() > 1e-3:
                 raise TraceError(f"{self.name}: probabilities do not sum to 1")
         if self.selection == "top-k":
-            chosen = np.take_along_axis(self.probabilities, self.experts, axis=1).min(axis=1)
-            rank = (self.probabilities > chosen[:, None] + 1e-2).sum(axis=1)
-            if (rank >= self.top_k).any():
+            rows = np.arange(len(self.experts))[:, None]
+            chosen = self.probabilities[rows, self.experts].min(axis=1, keepdims=True)
+            if (self.probabilities > chosen + 1e-2).sum(axis=1).max() >= self.top_k:
                 raise TraceError(f"{self.name}: a chosen expert is not among the most probable")
 
 

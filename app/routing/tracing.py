@@ -16,7 +16,8 @@ def rows_of(output: RouterOutput, row: int, rows: int, length: int) -> RouterOut
     """One sequence of a flattened batch of `rows`, without its padding."""
 
     def cut(flat: Any) -> Any:
-        return flat.reshape(rows, -1, *flat.shape[1:])[row, :length]
+        begin = row * (len(flat) // rows)
+        return flat[begin : begin + length]
 
     return RouterOutput(
         cut(output.logits),
@@ -87,7 +88,6 @@ def mode_of(loaded: LoadedModel, task: Task) -> str:
 
 def _tokens(loaded: LoadedModel, encoded: Encoded, generated: int) -> TokenSequence:
     ids = encoded.ids
-    special = set(loaded.tokenizer.all_special_ids)
     pieces = loaded.tokenizer.convert_ids_to_tokens(ids)
     return TokenSequence(
         # A model can know, and generate, more ids than its tokenizer.
@@ -96,7 +96,7 @@ def _tokens(loaded: LoadedModel, encoded: Encoded, generated: int) -> TokenSeque
             for piece, token in zip(pieces, ids, strict=True)
         ),
         token_ids=ids,  # type: ignore[arg-type]
-        special=[token in special for token in ids],  # type: ignore[arg-type]
+        special=[token in loaded.special_ids for token in ids],  # type: ignore[arg-type]
         generated=[place >= len(ids) - generated for place in range(len(ids))],  # type: ignore[arg-type]
         offsets=encoded.offsets,  # type: ignore[arg-type]
     )
