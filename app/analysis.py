@@ -186,8 +186,9 @@ class Analyst:
 def build_analyst(settings: Settings) -> Analyst:
     """The analyst over the settings' models and store. Nothing is loaded or opened yet."""
     registry = ModelRegistry(settings.model_specs(), settings.dtype, settings.threads)
-    recorder = MlflowRecorder(settings, figures_of)
-    return Analyst(registry, recorder, settings.max_tokens, Queue(settings.queue))
+    queue = Queue(settings.queue)
+    recorder = MlflowRecorder(settings, figures_of, queue.give_way)
+    return Analyst(registry, recorder, settings.max_tokens, queue)
 
 
 def _bytes(trace: RoutingTrace) -> int:

@@ -7,6 +7,7 @@ less fair to each other, than the same ones in a line.
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Hashable, Iterator
 from concurrent.futures import Future
@@ -16,6 +17,11 @@ from typing import Any, TypeVar
 from app.routing.errors import BusyError
 
 T = TypeVar("T")
+
+_REST_FACTOR = 3
+_LONGEST_REST_SECONDS = 0.1
+_LOOK_SECONDS = 0.003
+_AFTERWARDS_SECONDS = 0.01
 
 
 class Queue:
@@ -29,6 +35,8 @@ class Queue:
         self._changing = threading.Lock()
         self._under_way: dict[Hashable, Future[Any]] = {}
         self._taken = False
+        self._worked = 0.0
+        self._background = threading.local()
         self._waiting: deque[threading.Lock] = deque()
 
     def once(self, key: Hashable, work: Callable[[], T], patient: bool = True) -> T:
@@ -89,6 +97,27 @@ class Queue:
                     self._waiting.popleft().release()
                 else:
                     self._taken = False
+                self._worked = time.monotonic()
+
+    def give_way(self) -> None:
+        """For work that nobody waits for, between two pieces of it: lets analyses go first.
+
+        Waits at most three times as long as the thread worked since it last did, so that it
+        comes to an end however many people type.
+        """
+        now = time.monotonic()
+        worked = now - getattr(self._background, "resumed", now)
+        end = now + min(_LONGEST_REST_SECONDS, _REST_FACTOR * worked)
+        while self.busy and time.monotonic() < end:
+            time.sleep(_LOOK_SECONDS)
+        self._background.resumed = time.monotonic()
+
+    @property
+    def busy(self) -> bool:
+        """Whether an analysis is under way, or was a moment ago."""
+        # An answer is still on its way out for a moment.
+        just_now = time.monotonic() - self._worked < _AFTERWARDS_SECONDS
+        return self._taken or bool(self._under_way) or just_now
 
     @property
     def waiting(self) -> int:
@@ -102,3 +131,4 @@ class Queue:
     def _leave(self, key: Hashable) -> None:
         with self._changing:
             del self._under_way[key]
+            self._worked = time.monotonic()

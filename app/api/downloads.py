@@ -13,6 +13,7 @@ from fastapi import Path as InPath
 from starlette.responses import FileResponse, RedirectResponse
 from starlette.types import Receive, Scope, Send
 
+from app.analysis import Analyst
 from app.api.dependencies import Analyses
 from app.api.problem import documented, problem
 from app.recording import bundle, files
@@ -135,22 +136,24 @@ def export(
         # Whole before the answer begins, so that one that can't be read is told.
         try:
             path = stack.enter_context(analyst.recorder.folder()) / f"routing.{ending}"
-            write(path, _runs(analyst.recorder, wanted))
+            write(path, _runs(analyst, wanted))
         except OSError as error:
             raise RecordingError(f"the runs can't be put together: {error.strerror}") from error
         return LentFile(path, stack.pop_all().close, f"routing-{len(wanted)}-runs.{ending}")
 
 
-def _runs(recorder: Recorder, ids: list[str]) -> Iterator[bundle.Run]:
+def _runs(analyst: Analyst, ids: list[str]) -> Iterator[bundle.Run]:
     """One after the other, so that one at a time is in memory; each once."""
     seen = set()
     for id_ in ids:
+        analyst.queue.give_way()
         try:
-            run = recorder.load(id_)
+            run = analyst.recorder.load(id_)
         except RunNotFoundError:
             raise RunNotFoundError(f"there is no run {id_[:40]}") from None
         if run.summary.run_id not in seen:
             seen.add(run.summary.run_id)
+            analyst.queue.give_way()
             yield bundle.Run(run.summary.run_id, run.summary.created, run.trace)
 
 

@@ -17,6 +17,8 @@ from app.routing.trace import RoutingTrace
 
 # Figures by name, as plain dicts.
 Draw = Callable[[RoutingTrace], Mapping[str, Mapping[str, Any]]]
+# Called between pieces of work in the background: waits while others should go first.
+GiveWay = Callable[[], None]
 Make = Callable[[RoutingTrace, Measures], bytes | None]
 
 _CONFIG = {"displaylogo": False, "showSendToCloud": False, "responsive": True}

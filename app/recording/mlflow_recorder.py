@@ -29,7 +29,7 @@ from app.recording.base import (
     StoreDownError,
     StoreState,
 )
-from app.recording.files import Draw
+from app.recording.files import Draw, GiveWay
 from app.recording.mlflow_store import MlflowStore
 from app.recording.outbox import Deletion, Item, Outbox
 from app.recording.writer import Writer
@@ -49,12 +49,13 @@ _MOST_WAITING = 200
 class MlflowRecorder:
     """Keeps analyses as MLflow runs; see `Recorder` for what each method promises.
 
-    `draw` gives a trace's Plotly figures as plain dicts by name, when they are written.
+    `draw` gives a trace's Plotly figures as plain dicts by name, when they are written;
+    `give_way` is called between pieces of the writing.
     """
 
-    def __init__(self, settings: Settings, draw: Draw) -> None:
+    def __init__(self, settings: Settings, draw: Draw, give_way: GiveWay = lambda: None) -> None:
         self._draw = draw
-        self._store = MlflowStore(settings, draw)
+        self._store = MlflowStore(settings, draw, give_way)
         self._outbox = Outbox(settings.data_dir / "outbox.db")
         self._writer = Writer(
             self._outbox, settings.data_dir / "outbox.lock", self._open, self._write, self._erase

@@ -25,7 +25,7 @@ from app.recording.base import (
 )
 from app.recording.experiments import Opened, open_experiments, plain
 from app.recording.faults import one_line
-from app.recording.files import Draw
+from app.recording.files import Draw, GiveWay
 from app.recording.measures import measure
 from app.recording.tracking import analyse, check_database, open_client
 from app.routing.trace import RoutingTrace
@@ -53,9 +53,10 @@ class MlflowStore:
     Importing mlflow takes seconds, so it happens when the store is opened.
     """
 
-    def __init__(self, settings: Settings, draw: Draw) -> None:
+    def __init__(self, settings: Settings, draw: Draw, give_way: GiveWay) -> None:
         self._settings = settings
         self._draw = draw
+        self._give_way = give_way
         self._opening = threading.Lock()
         self._calls = threading.Semaphore(_MOST_CALLS)
         self._opened: Opened | None = None
@@ -111,7 +112,9 @@ class MlflowStore:
                     tags=tags,
                 )
             run_id: str = run.info.run_id
+            self._give_way()
             self._fill(client, run_id, trace, tags, created)
+            self._give_way()
             client.set_terminated(run_id, "FINISHED")
             self._remove_others(client, analysis_id, run_id)
             self._written += 1
@@ -275,11 +278,14 @@ class MlflowStore:
         size = 0
         with self.folder() as folder:
             for artifact in content.artifacts(trace, measures, self._draw):
+                self._give_way()
                 path = folder / artifact.path
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(artifact.content)
                 size += len(artifact.content)
+            self._give_way()
             client.log_artifacts(run_id, str(folder))
+        self._give_way()
         last = {content.TAG_SIZE: str(size), content.TAG_LINK: f"/runs/{run_id}"}
         client.log_batch(
             run_id,
@@ -290,6 +296,7 @@ class MlflowStore:
             params=[Param(name, value) for name, value in content.params(trace).items()],
             tags=[RunTag(name, value) for name, value in {**tags, **last}.items()],
         )
+        self._give_way()
         context = [InputTag("mlflow.data.context", "analysis")]
         client.log_inputs(run_id, [DatasetInput(Dataset(**content.dataset(trace)), context)])
 

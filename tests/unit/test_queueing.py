@@ -92,9 +92,8 @@ def test_over_the_limit_is_busy_but_not_for_equals_nor_the_patient() -> None:
 def test_a_place_is_given_back() -> None:
     queue = Queue(1)
     for _ in range(3):
-        with queue.place(patient=False), queue.place(patient=False):
-            with pytest.raises(BusyError):
-                queue.once("key", lambda: 1, patient=False)
+        with queue.place(patient=False), queue.place(patient=False), pytest.raises(BusyError):
+            queue.once("key", lambda: 1, patient=False)
     assert queue.once("key", lambda: 1, patient=False) == 1
 
 
@@ -124,3 +123,21 @@ def test_a_turn_that_fails_is_over() -> None:
         raise ValueError("no")
     with queue.turn():
         pass
+
+
+def test_background_work_comes_to_an_end_however_many_type() -> None:
+    queue = Queue(1)
+    with queue.turn():
+        assert queue.busy
+        for _ in range(3):
+            queue.give_way()
+    until(lambda: not queue.busy)
+    queue.give_way()
+
+
+def test_it_is_busy_while_a_place_is_taken() -> None:
+    queue = Queue(1)
+    assert not queue.busy
+    with queue.place():
+        assert queue.busy
+    until(lambda: not queue.busy)
