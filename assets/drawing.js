@@ -152,11 +152,10 @@
     const { family, size, color } = trace.textfont;
     const place = trace.textposition || "middle center";
     const anchor = place.endsWith("left") ? "end" : place.endsWith("right") ? "start" : "middle";
-    return trace.text
-      .map((text, i) =>
-        words(text, at.x(trace.x[i]), at.y(trace.y[i]), { family, size, anchor, color: each(color, i) }, "middle"),
-      )
-      .join("");
+    const made = trace.text.map((text, i) =>
+      words(text, at.x(trace.x[i]), at.y(trace.y[i]), { family, size, anchor, color: each(color, i) }, "middle"),
+    );
+    return `<g class="words">${made.join("")}</g>`;
   }
 
   function ticks(axis, at, vertical) {

@@ -178,8 +178,9 @@
     flight = null;
     if (!answer) {
       // What the server stumbled over it would stumble over again; what was lost it never saw.
-      answer = { outcome: { ...request, state: "error", message: status ? FAILED : GONE } };
+      answer = { outcome: { state: "error", message: status ? FAILED : GONE } };
     }
+    answer.outcome = { ...request, ...answer.outcome };
     const later = status === 0 || ["loading", "busy"].includes(answer.outcome.state);
     const more = answer.outcome.state === "generating";
     standing = later || more ? "" : about;

@@ -212,15 +212,15 @@ def draw(analyst: Analyst, request: Mapping[str, Any]) -> dict[str, Any]:
         trace, done = _so_far(analyst, request)
     except ModelNotReadyError:
         message = loading_text(analyst, str(request["model"]))
-        return {"outcome": {**request, "state": "loading", "message": message}}
+        return {"outcome": {"state": "loading", "message": message}}
     except BusyError:
-        return {"outcome": {**request, "state": "busy", "message": _BUSY}}
+        return {"outcome": {"state": "busy", "message": _BUSY}}
     except (RoutingError, RunNotFoundError, RecordingError) as error:
         facts = _facts(analyst, request)
-        return {"outcome": {**request, **facts, "state": "error", "message": sentence(error)}}
+        return {"outcome": {**facts, "state": "error", "message": sentence(error)}}
     facts = _facts(analyst, request) or _recorded_facts(analyst, request)
     if trace is None:
-        return {"outcome": {**request, **facts, "state": "generating", "made": -1, "message": ""}}
+        return {"outcome": {**facts, "state": "generating", "made": -1, "message": ""}}
     theme = THEMES.get(str(request.get("theme")), LIGHT)
     selection = request.get("selection")
     stacks = shown_stacks(trace, request.get("view"))
@@ -230,7 +230,6 @@ def draw(analyst: Analyst, request: Mapping[str, Any]) -> dict[str, Any]:
     sequence = trace.sequences[trace.stacks[-1]]
     took = f"{(time.perf_counter() - start) * 1000:.0f} ms"
     outcome = {
-        **request,
         **facts,
         "state": "shown" if done else "generating",
         "message": took if done else f"{int(sequence.generated.sum())} tokens so far",

@@ -143,16 +143,26 @@ class Visitor:
         return str(self.page.get_attribute("#status", "data-run-id"))
 
     def figure(self, id_: str) -> Any:
-        """What a figure shows: its data and shapes, as Plotly holds them."""
+        """What a figure shows: its data and shapes, be it drawn by the page or by Plotly."""
         return json.loads(
             self.page.evaluate(
                 """id => {
-                    const plot = document.querySelector(`#${id} .js-plotly-plot`);
+                    const place = document.getElementById(id);
+                    const plot = place.figure || place.querySelector('.js-plotly-plot');
                     return JSON.stringify([plot.data, plot.layout.shapes || []]);
                 }""",
                 id_,
             )
         )
+
+    def click_first_cell(self, id_: str) -> None:
+        """Clicks the cell at the left and top of a drawing."""
+        drawing = self.page.locator(f"#{id_} svg")
+        drawing.scroll_into_view_if_needed()
+        left, top = self.page.evaluate(
+            "id => [document.getElementById(id).geometry].map((at) => [at.left, at.top])[0]", id_
+        )
+        drawing.click(position={"x": left + 12, "y": top + 12})
 
     def figures(self) -> dict[str, Any]:
         return {id_: self.figure(id_) for id_ in FIGURES}

@@ -73,8 +73,9 @@ def test_figures_are_saved_as_pictures(visit: Callable[..., Visitor], theme: str
         menu = f".{panel} .menu"
         size = page.evaluate(
             """panel => {
-                const plot = document.querySelector(`.${panel} .js-plotly-plot`);
-                return [plot._fullLayout.width, plot._fullLayout.height];
+                const box = document.querySelector(`.${panel} :is(.drawing svg, .js-plotly-plot)`)
+                    .getBoundingClientRect();
+                return [box.width, box.height];
             }""",
             panel,
         )
@@ -99,7 +100,7 @@ def test_only_what_is_shown_is_offered(visit: Callable[..., Visitor]) -> None:
     assert page.locator(".flows [data-format]:visible").all_inner_texts() == ["PNG", "SVG"]
     page.keyboard.press("Escape")
     page.click("text=Both")
-    page.wait_for_selector("#second-flow .js-plotly-plot .main-svg", state="visible")
+    page.wait_for_selector("#second-flow .drawing svg", state="visible")
     page.click(".flows .menu > summary")
     shown = page.locator(".flows [data-format]:visible").all_inner_texts()
     assert shown == ["PNG", "SVG", "PNG, decoder", "SVG, decoder"]

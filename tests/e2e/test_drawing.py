@@ -11,7 +11,7 @@ from app.figures.flow import flow_figure
 from app.figures.grid import grid_figure
 from app.figures.load import load_figure
 from app.figures.selection import Selection
-from app.figures.theme import DARK, LIGHT
+from app.figures.theme import DARK
 from tests.e2e.conftest import Visitor
 from tests.unit.test_figures_kinds import routed
 
@@ -48,8 +48,8 @@ _BOTH = """async ([figure, width]) => {
         const from = place.getBoundingClientRect();
         const words = [...place.querySelectorAll("text")].map((text) => {
             const box = text.getBoundingClientRect();
-            const middle = [box.left + box.width / 2 - from.left, box.top + box.height / 2 - from.top];
-            return [text.textContent.trim(), ...middle, getComputedStyle(text).fill];
+            const x = box.left + box.width / 2 - from.left, y = box.top + box.height / 2 - from.top;
+            return [text.textContent.trim(), x, y, getComputedStyle(text).fill];
         }).filter(([text]) => text);
         const fills = [...place.querySelectorAll("path")]
             .map((path) => getComputedStyle(path)).filter(({ fill }) => fill !== "none").map(shade);

@@ -21,7 +21,7 @@ def test_opens_with_a_worked_example(visit: Visit) -> None:
     page = visitor.open()
     assert page.input_value("#text-input")
     assert page.evaluate("document.activeElement.id") == "text-input"
-    assert page.locator("#flow-figure .main-svg path").count() > 5
+    assert page.locator("#flow-figure svg path").count() > 5
     assert page.get_attribute("html", "lang") == "en"
 
 
@@ -46,8 +46,8 @@ def test_diagrams_follow_while_typing(visit: Visit) -> None:
     page.evaluate(
         """() => {
             window.painted = 0;
-            document.querySelector('#flow-figure .js-plotly-plot')
-                .on('plotly_afterplot', () => { window.painted += 1; });
+            document.getElementById('flow-figure')
+                .addEventListener('painted', () => { window.painted += 1; });
         }"""
     )
     page.locator("#text-input").press_sequentially(" The old man and the sea", delay=120)
@@ -167,9 +167,7 @@ def test_clicking_a_cell_and_an_expert(visit: Visit) -> None:
     page = visitor.open()
     visitor.type("Click on me, please.")
     for figure in ("token-grid", "heatmap-figure"):
-        cell = page.locator(f"#{figure} .nsewdrag").first
-        cell.scroll_into_view_if_needed()
-        cell.click(position={"x": 12, "y": 12})
+        visitor.click_first_cell(figure)
         title = "Token" if figure == "token-grid" else "Expert 0, layer 1"
         page.wait_for_selector(f"#selected-panel h2:has-text('{title}')")
 
@@ -178,14 +176,11 @@ def test_pointing_at_a_token_tells_its_path(visit: Visit) -> None:
     visitor = visit()
     page = visitor.open()
     visitor.type("Point here")
-    plot = page.locator("#flow-figure .nsewdrag").first
-    box = plot.bounding_box()
+    box = page.locator("#flow-figure text", has_text="▁P").first.bounding_box()
     assert box
-    page.mouse.move(box["x"] + box["width"] * 0.1, box["y"] + 8)
-    page.wait_for_function(
-        "document.querySelector('#flow-figure .hoverlayer').textContent.includes('token 0')"
-    )
-    told = page.text_content("#flow-figure .hoverlayer") or ""
+    page.mouse.move(box["x"] + 4, box["y"] + 8)
+    page.wait_for_selector(".pointed:has-text('token 0')")
+    told = page.text_content(".pointed") or ""
     assert "experts" in told
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from urllib.parse import quote
 
@@ -44,13 +45,13 @@ def test_no_page_scrolls_sideways(visit: Visit, width: int) -> None:
     compared = _compared(visitor)
     visitor.type(FORTY)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
-    flow = page.locator("#flow-figure .main-svg").first.bounding_box()
+    flow = page.locator("#flow-figure svg").first.bounding_box()
     assert flow
     assert flow["width"] >= 360
     assert flow["height"] > 250
     for path in (GENERATED, "/metrics"):
         page.goto(visitor.server.url + path)
-        page.wait_for_selector("#flow-figure-2 .main-svg, article section", state="attached")
+        page.wait_for_selector("#flow-figure-2 svg, article section", state="attached")
         page.wait_for_timeout(1500)
         assert page.evaluate("document.documentElement.scrollWidth") <= width, path
     page.goto(visitor.server.url + compared)
@@ -74,9 +75,9 @@ def test_theme_follows_the_system_and_is_remembered(visit: Visit) -> None:
     page.wait_for_function(f"{theme} === 'light'")
     assert page.evaluate(ground) != dark
     page.wait_for_function(
-        "old => JSON.stringify(document.querySelector('#flow-figure .js-plotly-plot')"
-        ".layout.shapes) !== old",
-        arg=str(light_on_dark[1]),
+        "old => JSON.stringify(document.getElementById('flow-figure').figure.layout.shapes)"
+        " !== old",
+        arg=json.dumps(light_on_dark[1], separators=(",", ":")),
     )
     page.reload()
     visitor.until("shown", "recorded")

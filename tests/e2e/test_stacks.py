@@ -77,7 +77,7 @@ def seconds_hidden(page: Page) -> bool:
 def columns(visitor: Visitor, grid: str) -> list[str]:
     """The labels of a grid's tokens."""
     labels: list[str] = visitor.page.evaluate(
-        "id => document.querySelector(`#${id} .js-plotly-plot`).layout.xaxis.ticktext", grid
+        "id => document.getElementById(id).figure.layout.xaxis.ticktext", grid
     )
     return labels
 
@@ -94,11 +94,13 @@ def painted(visitor: Visitor, figure: str) -> list[str]:
     """What a heatmap's cells do say: words of some size inside the figure."""
     texts: list[str] = visitor.page.evaluate(
         """id => {
-            const plot = document.querySelector(`#${id} .nsewdrag`).getBoundingClientRect();
+            const { left, top, w, h } = document.getElementById(id).geometry;
+            const from = document.querySelector(`#${id} svg`).getBoundingClientRect();
+            const x = from.left + left, y = from.top + top;
             const inside = (box) =>
-                box.width > 0 && box.left >= plot.left - 1 && box.right <= plot.right + 1 &&
-                box.top >= plot.top - 1 && box.bottom <= plot.bottom + 1;
-            return [...document.querySelectorAll(`#${id} .textpoint text`)].map(
+                box.width > 0 && box.left >= x - 1 && box.right <= x + w + 1 &&
+                box.top >= y - 1 && box.bottom <= y + h + 1;
+            return [...document.querySelectorAll(`#${id} .words text`)].map(
                 (text) => inside(text.getBoundingClientRect()) ? text.textContent : 'outside');
         }""",
         figure,
@@ -144,7 +146,7 @@ def test_each_stack_alone_and_both(visit: Visit) -> None:
     second = {name: visitor.figure(f"{name}-2") for name in FIGURES}
     assert all(second[name] != alone[name] for name in FIGURES)
     for name in FIGURES:
-        assert page.locator(f"#{name}-2 .main-svg").first.is_visible()
+        assert page.locator(f"#{name}-2 svg").is_visible()
     look_at(visitor, "decoder")
     assert seconds_hidden(page)
     assert visitor.figures() == second
@@ -203,7 +205,7 @@ def test_a_new_text_ends_a_generation(visit: Visit) -> None:
     assert made < 500
     page.fill("#text-input", "The new one.")
     page.wait_for_function(
-        "() => document.querySelector('#token-grid .js-plotly-plot').layout.xaxis.ticktext"
+        "() => document.querySelector('#token-grid').figure.layout.xaxis.ticktext"
         ".some((label) => label.includes('new'))"
     )
     # One generation each: the decoder's tokens begin anew, with those of the new text.
@@ -421,7 +423,7 @@ def test_a_selection_belongs_to_its_stack(visit: Visit) -> None:
     ):
         page.keyboard.press(key)
         page.wait_for_function(
-            """place => document.querySelector('#token-grid-2 .js-plotly-plot').layout.shapes
+            """place => document.querySelector('#token-grid-2').figure.layout.shapes
                 .some((s) => s.type === 'rect' && `${s.x0 + 0.5},${s.y0 + 0.5}` === `${place}`)""",
             arg=place,
         )
@@ -433,9 +435,7 @@ def test_a_selection_belongs_to_its_stack(visit: Visit) -> None:
     assert visitor.figure("flow-figure-2") != free["flow-figure-2"]
 
     # A cell of the encoder takes the selection over.
-    cell = page.locator("#token-grid .nsewdrag").first
-    cell.scroll_into_view_if_needed()
-    cell.click(position={"x": 12, "y": 12})
+    visitor.click_first_cell("token-grid")
     page.wait_for_selector("#selected-panel h3:has-text('encoder block')")
     visitor.until("shown", "recorded")
     assert marked(visitor, "token-grid") == [(0, 0)]
@@ -444,9 +444,7 @@ def test_a_selection_belongs_to_its_stack(visit: Visit) -> None:
         "token-grid": None,
     }
     # And one of the decoder's load: an expert.
-    cell = page.locator("#heatmap-figure-2 .nsewdrag").first
-    cell.scroll_into_view_if_needed()
-    cell.click(position={"x": 12, "y": 12})
+    visitor.click_first_cell("heatmap-figure-2")
     page.wait_for_selector("#selected-panel h2:has-text('Expert 0, layer 1')")
     assert "Decoder block" in page.inner_text("#selected-panel")
     assert visitor.figure("heatmap-figure") == free["heatmap-figure"]
