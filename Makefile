@@ -11,17 +11,20 @@ PIP_ARGS ?=
 WORKERS ?= 2
 # Handed to the program that the target runs, e.g. make test ARGS="-k trace".
 ARGS ?=
+# How long `make soak` lasts.
+MINUTES ?= 10
 
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check $(PIP_ARGS)
 
-.PHONY: help run test bench lint format model models-page clean browser
+.PHONY: help run test bench soak lint format model models-page clean browser
 
 help:
 	@echo "make run     the app at http://127.0.0.1:8050"
 	@echo "make test    all tests                         (ARGS=… for pytest)"
 	@echo "make bench   benchmarks, ratios first          (ARGS=… names of benchmarks)"
+	@echo "make soak    twenty people type for ten minutes (MINUTES=… for longer)"
 	@echo "make lint    format, linter, types, import rules"
 	@echo "make format  formats the code"
 	@echo "make model   trains the bundled model anew     (ARGS=… for the training)"
@@ -36,6 +39,9 @@ test: $(VENV)/dev.stamp browser
 
 bench: $(VENV)/dev.stamp browser
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+soak: $(VENV)/dev.stamp
+	@MOESCOPE_BENCH_MINUTES=$(MINUTES) $(BIN)/python -m benchmarks crowd
 
 lint: $(VENV)/dev.stamp
 	@$(BIN)/ruff format --check --quiet --output-format concise . || { echo "Not formatted: run make format"; exit 1; }

@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-from benchmarks import answering, exporting, painting, recording, tracing
+from benchmarks import answering, crowd, exporting, painting, recording, tracing, visiting
 from benchmarks.measure import Amount, Result
 from benchmarks.setting import machine
 
@@ -17,6 +17,8 @@ BENCHMARKS = {
     "recording": recording.run,
     "answering": answering.run,
     "painting": painting.run,
+    "visiting": visiting.run,
+    "crowd": crowd.run,
 }
 OUTPUT = Path("bench.json")
 

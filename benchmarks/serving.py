@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
@@ -17,9 +18,24 @@ import httpx
 _START_SECONDS = 90.0
 
 
+@dataclass(frozen=True)
+class Served:
+    """Where it listens, and the number of its process."""
+
+    address: str
+    pid: int
+
+
 @contextmanager
 def served() -> Iterator[str]:
     """Starts the app and yields its address once its default model answers."""
+    with started() as server:
+        yield server.address
+
+
+@contextmanager
+def started() -> Iterator[Served]:
+    """The same, with its process."""
     with tempfile.TemporaryDirectory(prefix="moescope-bench-") as folder:
         port = _free_port()
         address = f"http://127.0.0.1:{port}"
@@ -37,7 +53,7 @@ def served() -> Iterator[str]:
             )
         try:
             _wait_until_ready(address, process, log)
-            yield address
+            yield Served(address, process.pid)
         finally:
             process.terminate()
             try:
