@@ -59,7 +59,7 @@ class Analyst:
         self.registry = registry
         self.recorder = recorder
         self.max_tokens = max_tokens
-        self.queue = queue or Queue(_QUEUE)
+        self.queue = Queue(_QUEUE) if queue is None else queue
         # By model and task, or as a recorded run by its id.
         self._traces: OrderedDict[tuple[str, Task | str], RoutingTrace] = OrderedDict()
         self._bytes = 0

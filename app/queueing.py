@@ -112,6 +112,10 @@ class Queue:
             time.sleep(_LOOK_SECONDS)
         self._background.resumed = time.monotonic()
 
+    def __len__(self) -> int:
+        """How much waits or is in hand."""
+        return len(self._under_way)
+
     @property
     def busy(self) -> bool:
         """Whether an analysis is under way, or was a moment ago."""
