@@ -7,12 +7,13 @@ import sys
 import time
 from pathlib import Path
 
-from benchmarks import answering, crowd, exporting, painting, recording, tracing, visiting
+from benchmarks import answering, crowd, exporting, loading, painting, recording, tracing, visiting
 from benchmarks.measure import Amount, Result
 from benchmarks.setting import machine
 
 BENCHMARKS = {
     "tracing": tracing.run,
+    "loading": loading.run,
     "exporting": exporting.run,
     "recording": recording.run,
     "answering": answering.run,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import save_file
@@ -20,7 +21,7 @@ from transformers import (
 
 from app.settings import BUNDLED_FOLDER
 
-CONFIG = {
+CONFIG: dict[str, Any] = {
     "architectures": ["SwitchTransformersForConditionalGeneration"],
     "model_type": "switch_transformers",
     "vocab_size": 32128,
@@ -91,4 +92,4 @@ def _scale(name: str, shape: torch.Size) -> float:
     if name.endswith("router.classifier.weight"):
         return _ROUTER_LOGITS * usual
     # The library does not divide the products of queries and keys, so queries are small.
-    return usual * float(CONFIG["d_kv"]) ** -0.5 if name.endswith(".q.weight") else usual  # type: ignore[arg-type]
+    return usual * float(CONFIG["d_kv"]) ** -0.5 if name.endswith(".q.weight") else usual

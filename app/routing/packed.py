@@ -7,8 +7,10 @@ packed weight instead of the plain one, so memory stays as it was. Only for infe
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+import ctypes
+from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 import torch
@@ -95,7 +97,9 @@ def pack(places: list[tuple[nn.Module, str]], dtype: torch.dtype = torch.float32
         setattr(holder, name, PackedLinear(plain, dtype).eval())
         return int(plain.weight.numel()) * dtype.itemsize
 
-    with ThreadPoolExecutor(_PACKERS) as packers:
+    # Asked for its number of threads, a new thread takes over what torch was told to use;
+    # otherwise each of them would have oneDNN use all cores.
+    with ThreadPoolExecutor(_PACKERS, initializer=torch.get_num_threads) as packers:
         return sum(packers.map(replace, places))
 
 
@@ -104,13 +108,17 @@ def own_memory(model: nn.Module) -> None:
 
     A mapping stays whole, and counts as memory, while a single tensor still lies in it.
     """
-    for tensor in _tensors(model):
+    for tensor in (*model.parameters(), *model.buffers()):
         tensor.data = tensor.data.clone()
 
 
-def _tensors(model: nn.Module) -> Iterator[Tensor]:
-    yield from model.parameters()
-    yield from model.buffers()
+def give_back() -> None:
+    """Hands memory that was freed back to the system, where the C library can do that.
+
+    Plain weights that were read before they were packed would otherwise stay reserved.
+    """
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _shared_weights(model: nn.Module) -> set[int]:

@@ -15,7 +15,7 @@ from app.routing.agreement import TEXTS, Agreement, agreement
 from app.routing.errors import ModelLoadError
 from app.routing.flat import flatten
 from app.routing.loaded import LoadedModel
-from app.routing.packed import can_pack, own_memory, pack, packable
+from app.routing.packed import can_pack, give_back, own_memory, pack, packable
 from app.routing.probes import PROBES, probe
 from app.routing.routers.base import Candidate
 from app.routing.routers.discovery import experts_of
@@ -64,6 +64,7 @@ def pack_layers(loaded: LoadedModel, candidates: Sequence[Candidate], fast: bool
     # Where most of a model can't be packed, copying the rest would cost more than it frees.
     if rest < size:
         own_memory(loaded.model)
+    give_back()
     return True
 
 

@@ -30,6 +30,8 @@ def listening(
     don't run, and no output comes. The library restores its own state on the way out.
     A generation lets other threads run the same model between two of its tokens.
     """
+    # Asked for its number of threads, a new thread takes over what torch was told to use.
+    torch.get_num_threads()
     thread = threading.get_ident()
     calls: list[list[RouterOutput]] = [[] for _ in sites]
 
