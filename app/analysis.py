@@ -185,7 +185,9 @@ class Analyst:
 
 def build_analyst(settings: Settings) -> Analyst:
     """The analyst over the settings' models and store. Nothing is loaded or opened yet."""
-    registry = ModelRegistry(settings.model_specs(), settings.dtype, settings.threads)
+    registry = ModelRegistry(
+        settings.model_specs(), settings.dtype, settings.threads, settings.data_dir / "models"
+    )
     queue = Queue(settings.queue)
     recorder = MlflowRecorder(settings, figures_of, queue.give_way)
     return Analyst(registry, recorder, settings.max_tokens, queue)
