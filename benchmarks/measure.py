@@ -19,7 +19,10 @@ class Goal:
 
     def verdict(self, value: float) -> str:
         """«met», or by how much it was missed."""
-        return "met" if value <= self.most else f"missed by {value / self.most - 1:.0%}"
+        if value <= self.most:
+            return "met"
+        # Of nothing there are no per cents.
+        return f"missed by {value / self.most - 1:.0%}" if self.most else "missed"
 
 
 @dataclass(frozen=True)
