@@ -27,14 +27,14 @@ class Served:
 
 
 @contextmanager
-def served() -> Iterator[str]:
+def served(**environment: str) -> Iterator[str]:
     """Starts the app and yields its address once its default model answers."""
-    with started() as server:
+    with started(**environment) as server:
         yield server.address
 
 
 @contextmanager
-def started() -> Iterator[Served]:
+def started(**given: str) -> Iterator[Served]:
     """The same, with its process."""
     with tempfile.TemporaryDirectory(prefix="moescope-bench-") as folder:
         port = _free_port()
@@ -46,6 +46,7 @@ def started() -> Iterator[Served]:
             "MOESCOPE_DATA_DIR": f"{folder}/data",
             "MLFLOW_TRACKING_URI": "",
             "MINIO_ENDPOINT": "",
+            **given,
         }
         with log.open("wb") as output:
             process = subprocess.Popen(
