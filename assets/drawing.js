@@ -26,7 +26,6 @@
   }
 
   const round = (value) => Math.round(value * 10) / 10;
-  const each = (value, index) => (Array.isArray(value) ? value[index] : value);
 
   /* Where the plot stands in its picture, and how values of its axes become pixels. */
   function geometry(layout, width) {
@@ -45,19 +44,19 @@
     };
   }
 
-  function words(text, x, y, style, valign) {
+  /* How text looks, as attributes of itself or of a group of texts. */
+  const look = ({ family, size, anchor, color }) =>
+    (family ? ` font-family="${family.replace(/"/g, "'")}"` : "") +
+    (size && size !== 12 ? ` font-size="${size}"` : "") +
+    (anchor ? ` text-anchor="${anchor}"` : "") +
+    (color ? ` fill="${color}"` : "");
+
+  /* A text of one or more lines; `size` in pixels, `valign` says what of it stands at y. */
+  function words(text, x, y, valign, size = 12, attributes = "") {
     const lines = markup(text, true).split("\n");
-    const size = style.size || 12;
     const rise = { bottom: lines.length - 1 + 0.3, middle: (lines.length - 1) / 2 - 0.27, top: -1 }[valign];
-    const look =
-      (style.family ? ` font-family="${style.family.replace(/"/g, "'")}"` : "") +
-      (style.size && style.size !== 12 ? ` font-size="${style.size}"` : "") +
-      (style.anchor ? ` text-anchor="${style.anchor}"` : "") +
-      (style.color ? ` fill="${style.color}"` : "") +
-      (style.turn ? ` transform="rotate(${style.turn} ${round(x)} ${round(y)})"` : "");
-    return lines
-      .map((line, i) => `<text x="${round(x)}" y="${round(y - (rise - i) * size * LINE)}"${look}>${line}</text>`)
-      .join("");
+    const line = (words, i) => `<text x="${round(x)}" y="${round(y - (rise - i) * size * LINE)}"${attributes}>${words}</text>`;
+    return lines.map(line).join("");
   }
 
   /* A shape's path, from the axes' units to pixels; with `xsizemode` «pixel» across from an anchor. */
@@ -129,7 +128,7 @@
       const right = left + bar.thickness;
       return (
         `<path d="M${right} ${round(y)}h5" stroke="${ink}"/>` +
-        words(bar.ticktext[i], right + 8, y, {}, "middle")
+        words(bar.ticktext[i], right + 8, y, "middle")
       );
     });
     return (
@@ -152,34 +151,34 @@
     const { family, size, color } = trace.textfont;
     const place = trace.textposition || "middle center";
     const anchor = place.endsWith("left") ? "end" : place.endsWith("right") ? "start" : "middle";
-    const made = trace.text.map((text, i) =>
-      words(text, at.x(trace.x[i]), at.y(trace.y[i]), { family, size, anchor, color: each(color, i) }, "middle"),
-    );
-    return `<g class="words">${made.join("")}</g>`;
+    const made = trace.text.map((text, i) => {
+      const own = Array.isArray(color) ? look({ color: color[i] }) : "";
+      return words(text, at.x(trace.x[i]), at.y(trace.y[i]), "middle", size, own);
+    });
+    const shared = look({ family, size, anchor, color: Array.isArray(color) ? "" : color });
+    return `<g class="words"${shared}>${made.join("")}</g>`;
   }
 
   function ticks(axis, at, vertical) {
     if (axis.visible === false) return "";
-    const font = axis.tickfont || {};
-    const style = { family: font.family, size: font.size };
-    const top = axis.side === "top";
+    const { family, size } = axis.tickfont || {};
+    const [top, turn] = [axis.side === "top", axis.tickangle];
+    const anchor = vertical ? "end" : turn ? "start" : "middle";
     const made = axis.tickvals.map((value, i) => {
-      if (vertical) return words(axis.ticktext[i], at.left - 4, at.y(value), { ...style, anchor: "end" }, "middle");
-      const [x, y] = [at.x(value), top ? at.top - 9 : at.top + at.h + 3];
-      const turned = { ...style, turn: axis.tickangle, anchor: axis.tickangle ? "start" : "middle" };
-      return words(axis.ticktext[i], x, y, turned, axis.tickangle ? "middle" : top ? "bottom" : "top");
+      if (vertical) return words(axis.ticktext[i], at.left - 4, at.y(value), "middle", size);
+      const [x, y] = [at.x(value), top ? at.top - 9 : at.top + at.h + 3].map(round);
+      if (turn) return words(axis.ticktext[i], x, y, "middle", size, ` transform="rotate(${turn} ${x} ${y})"`);
+      return words(axis.ticktext[i], x, y, top ? "bottom" : "top", size);
     });
-    if (axis.title) {
-      const below = at.top + at.h + 13 + axis.title.standoff;
-      made.push(words(axis.title.text, at.left + at.w / 2, below, { anchor: "middle" }, "top"));
-    }
-    return made.join("");
+    if (axis.title) made.push(words(axis.title.text, at.left + at.w / 2, at.top + at.h + 13 + axis.title.standoff, "top"));
+    return `<g${look({ family, size, anchor })}>${made.join("")}</g>`;
   }
 
   function annotation(note, at, ink) {
     const y = (note.yref === "paper" ? at.paperY : at.y)(note.y) - (note.yshift || 0);
     const anchor = { left: "start", right: "end", center: "middle" }[note.xanchor];
-    return words(note.text, at.x(note.x), y, { anchor, color: ink, ...note.font }, note.yanchor);
+    const style = { anchor, color: ink, ...note.font };
+    return words(note.text, at.x(note.x), y, note.yanchor, style.size, look(style));
   }
 
   function picture(figure, at) {
@@ -275,16 +274,15 @@
     svg.setAttribute("height", at.height);
     svg.setAttribute("aria-hidden", "true"); // the panel's summary and the table say the same
     svg.setAttribute("fill", layout.font.color);
-    svg.innerHTML = picture(figure, at);
+    const content = picture(figure, at);
+    if (content !== element.content) svg.innerHTML = element.content = content;
     element.dispatchEvent(new Event("painted"));
   }
 
-  /* Draws a figure into an element, unless it shows it already. */
+  /* Draws a figure into an element. */
   function draw(element, figure) {
-    const content = JSON.stringify(figure);
-    if (element.content === content) return;
     const first = !element.figure;
-    Object.assign(element, { figure, content });
+    element.figure = figure;
     paint(element);
     if (first) listen(element);
   }

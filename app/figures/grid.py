@@ -134,7 +134,7 @@ def _strength(layer: RouterLayer) -> np.ndarray:
 def _codes(layer: RouterLayer) -> list[float]:
     """Expert and strength as one number: the expert's segment of the scale, and how far in."""
     codes = layer.experts[:, 0] + 0.02 + 0.96 * _strength(layer)
-    rounded: list[float] = np.round(codes, 3).tolist()
+    rounded: list[float] = np.round(codes, 2).tolist()
     return rounded
 
 
