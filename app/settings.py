@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, Self
 from urllib.parse import urlsplit
@@ -173,7 +173,7 @@ class Settings(BaseSettings):
         listed = _parse_models(self.models)
         default = next((spec for spec in listed if spec.id == self.model), None)
         specs = [default or _parse_model(self.model), *listed]
-        return {spec.id: spec for spec in specs}
+        return {spec.id: _of_a_listed_folder(spec, specs) for spec in specs}
 
     @property
     def default_model(self) -> str:
@@ -228,6 +228,12 @@ def _parse_model(entry: str) -> ModelSpec:
     if exact.count("/") > 1 or exact.startswith(("/", ".")):
         raise ValueError(f"«{name}» is no model id; a local folder is given as name=path")
     return ModelSpec(name, exact, local=False, fast=fast)
+
+
+def _of_a_listed_folder(spec: ModelSpec, specs: list[ModelSpec]) -> ModelSpec:
+    """A fast model's folder is that of the exact one of its name, if that is listed."""
+    exact = next((one for one in specs if one.local and one.id == spec.source), None)
+    return replace(spec, source=exact.source, local=True) if spec.fast and exact else spec
 
 
 def load_settings(**overrides: object) -> Settings:

@@ -6,6 +6,7 @@ where two experts are nearly as good, and how often that is depends on the text.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -47,8 +48,10 @@ class Agreement(NamedTuple):
 
     def note(self) -> str:
         """One short sentence for page and run."""
+        # Rounded down: only what is the same throughout reads as 100 %.
+        percent = math.floor(1000 * self.share) / 10
         return (
-            f"fast mode, linear layers in bfloat16: {self.share:.1%} of {self.choices:,} expert "
+            f"fast mode, linear layers in bfloat16: {percent:.1f}% of {self.choices:,} expert "
             f"choices are those of float32 on a fixed set of {len(TEXTS)} texts"
         )
 

@@ -11,6 +11,9 @@ import pytest
 from app.routing.capture import capture
 from app.routing.models import ModelRegistry
 from app.settings import load_settings
+from tests.against_library import compare, plain_model
+from tests.conftest import load
+from tests.texts import sentences
 
 BLOCKS = [1, 3, 5, 7, 9, 11]
 
@@ -43,3 +46,10 @@ def test_a_checkpoint_of_full_size_is_loaded_and_traced(
     # The layers differ: each was read from its own router.
     for one, other in zip(trace.layers, trace.layers[1:], strict=False):
         assert not np.allclose(one.logits, other.logits)
+
+
+@pytest.mark.slow
+def test_fifty_sentences_choose_as_in_the_librarys_own_forward(standin: Path) -> None:
+    choices, worst = compare(load(standin), plain_model(standin), sentences(50))
+    assert choices > 5_000
+    assert worst <= 1e-4

@@ -102,6 +102,46 @@ def test_models_are_listed_with_the_default_first(
     assert load_settings().default_model == "mine"
 
 
+class TestFast:
+    """`@fast` behind a model's id: the same weights, and a model of its own."""
+
+    def specs(self, monkeypatch: pytest.MonkeyPatch, models: str) -> dict[str, ModelSpec]:
+        monkeypatch.setenv("MOESCOPE_MODELS", models)
+        return load_settings().model_specs()
+
+    def test_it_stands_beside_the_exact_one(
+        self, model_folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        hub = "google/switch-base-8"
+        specs = self.specs(
+            monkeypatch, f"{hub}, {hub}@fast, mine@fast={model_folder}, {BUNDLED_MODEL}@fast"
+        )
+        folder, bundled = str(model_folder), str(BUNDLED_FOLDER)
+        assert list(specs.values()) == [
+            ModelSpec(BUNDLED_MODEL, bundled, local=True),
+            ModelSpec(hub, hub, local=False),
+            ModelSpec(f"{hub}@fast", hub, local=False, fast=True),
+            ModelSpec("mine@fast", folder, local=True, fast=True),
+            ModelSpec(f"{BUNDLED_MODEL}@fast", bundled, local=True, fast=True),
+        ]
+
+    def test_a_folder_need_be_given_once(
+        self, model_folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        specs = self.specs(monkeypatch, f"mine={model_folder}, mine@fast")
+        assert specs["mine@fast"] == ModelSpec(
+            "mine@fast", str(model_folder), local=True, fast=True
+        )
+        monkeypatch.setenv("MOESCOPE_MODEL", "mine@fast")
+        assert load_settings().default_model == "mine@fast"
+
+    @pytest.mark.parametrize("model", ["a/b@quick", "@fast", "a/b@fast@fast", "a/b@", "x@y=/tmp"])
+    def test_nothing_else_stands_there(self, model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("MOESCOPE_MODELS", model)
+        with pytest.raises(SettingsError, match=r"MOESCOPE_MODELS: .*only @fast can stand"):
+            load_settings()
+
+
 def test_the_default_need_not_be_listed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MOESCOPE_MODELS", "google/switch-base-8")
     assert list(load_settings().model_specs()) == [BUNDLED_MODEL, "google/switch-base-8"]
