@@ -56,9 +56,16 @@
     const text = sessionStorage.getItem(KEPT);
     if (text !== null && !given && !new URLSearchParams(location.search).has("text")) {
       [typed, typedAt] = [text, Date.now()];
-      set("text-input", { value: text });
+      type(text);
     }
     return [theme, visitor];
+  }
+
+  /* Fills the text box as the keyboard would: it keeps a text of its own until Dash is told. */
+  function type(text) {
+    const box = document.getElementById("text-input");
+    Object.getOwnPropertyDescriptor(HTMLTextAreaElement.prototype, "value").set.call(box, text);
+    box.dispatchEvent(new Event("input", { bubbles: true }));
   }
 
   /* What the controls say, and which of them go with the model. */
@@ -394,17 +401,8 @@
     if (!button) return;
     if (button.id === "analyse-button") commitNow();
     if (button.id === "copy-link") copyLink(button);
-    if (button.dataset.example && seen) example(button.dataset.example);
+    if (button.dataset.example) type(button.dataset.example);
   });
-
-  /* The box takes a text only when it differs from what Dash last knew of it. */
-  function example(text) {
-    if (typed !== null) set("text-input", { value: typed });
-    [typed, typedAt] = [text, Date.now()];
-    sessionStorage.setItem(KEPT, text);
-    change({ ...seen, text });
-    setTimeout(() => set("text-input", { value: text }), 30);
-  }
 
   /* Whether there was a selection to free. */
   function free() {
