@@ -10,14 +10,15 @@ from typing import Any
 from dash.development.base_component import Component
 
 _VOID = ("br", "hr", "img", "input")
+_HTML = "dash_html_components"
 _NAMES = {"className": "class", "htmlFor": "for"}
 
 
 def markup(part: Any) -> str:
     """HTML of a component of `dash.html`, a text, a number, or a list of such.
 
-    Everything that is no component is escaped. Not supported: callbacks' properties and
-    components of other libraries.
+    Everything that is no component is escaped. Raises TypeError for components of other
+    libraries, which are more than HTML.
     """
     if part is None:
         return ""
@@ -25,7 +26,10 @@ def markup(part: Any) -> str:
         return "".join(map(markup, part))
     if not isinstance(part, Component):
         return html.escape(str(part))
-    given = part.to_plotly_json()["props"]
+    described = part.to_plotly_json()
+    if described["namespace"] != _HTML:
+        raise TypeError(f"{described['type']} is more than HTML")
+    given = described["props"]
     tag = type(part).__name__.lower()
     attributes = "".join(
         f' {_NAMES.get(name, name)}="{html.escape(_value(value))}"'
