@@ -150,11 +150,15 @@ def _inks(
     layer: RouterLayer, colors: list[str], theme: Theme, chosen: np.ndarray | None
 ) -> list[str]:
     lit = np.ones(len(layer.experts), dtype=bool) if chosen is None else chosen
+    # Two digits decide between black and white as well, and recur.
+    strengths = np.round(_strength(layer), 2).tolist()
     return [
         ink(mix(theme.ground, colors[expert], _PALEST + (1 - _PALEST) * strength))
         if bright
         else theme.faded
-        for expert, strength, bright in zip(layer.experts[:, 0], _strength(layer), lit, strict=True)
+        for expert, strength, bright in zip(
+            layer.experts[:, 0].tolist(), strengths, lit.tolist(), strict=True
+        )
     ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import html
 import math
 import unicodedata
@@ -14,6 +15,8 @@ LONGEST_LABEL = 14
 MOST_NAMED = 2
 
 
+# A figure names each token in many places, and the next one names most of them again.
+@functools.lru_cache(4096)
 def token_label(token: str, longest: int = LONGEST_LABEL) -> str:
     """A tokenizer's piece, made visible and safe for Plotly's own markup.
 

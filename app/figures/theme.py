@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -118,6 +119,7 @@ def rgba(color: str, alpha: float) -> str:
     return f"rgba({red},{green},{blue},{alpha:g})"
 
 
+@functools.lru_cache(4096)
 def mix(ground: str, color: str, share: float) -> str:
     """A hex colour between two: `share` 0 is the ground, 1 the colour."""
     parts = [
@@ -127,6 +129,7 @@ def mix(ground: str, color: str, share: float) -> str:
     return "#{:02x}{:02x}{:02x}".format(*parts)
 
 
+@functools.lru_cache(4096)
 def ink(color: str) -> str:
     """Black or white, whichever reads better on a hex colour (WCAG 2 relative luminance)."""
     channels = [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)]
