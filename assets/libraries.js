@@ -1,9 +1,10 @@
 /* Libraries that the first diagrams don't need are fetched once these are painted. Dash waits
-   for window.Plotly where it is a promise. */
+   for window.Plotly where it has a then; the table takes its component's place when it comes. */
 (function () {
   "use strict";
 
   const PLOTLY = "assets/vendor/plotly-cartesian-4.1.1.min.js";
+  const GRID = "_dash-component-suites/dash_ag_grid/dash_ag_grid.min.js";
   const LONGEST_MS = 3000; // for pages that are slow, or stay without diagrams
 
   const base = JSON.parse(document.getElementById("_dash-config").textContent).requests_pathname_prefix;
@@ -35,7 +36,24 @@
     });
   }
 
-  window.Plotly = drawn()
-    .then(() => fetched(PLOTLY))
-    .then(() => window.Plotly);
+  const ready = drawn();
+
+  let plotly = null;
+  const load = () => ready.then(() => fetched(PLOTLY)).then(() => window.Plotly);
+  // Fetched only where something waits for it; it takes this place itself.
+  window.Plotly = {
+    then(done, failed) {
+      plotly = plotly || load();
+      return plotly.then(done, failed);
+    },
+  };
+
+  const { createElement, lazy, Suspense } = window.React;
+  const Table = lazy(async () => {
+    await ready;
+    await fetched(GRID);
+    return { default: window.dash_ag_grid.AgGrid };
+  });
+  const AgGrid = (props) => createElement(Suspense, { fallback: null }, createElement(Table, props));
+  window.dash_ag_grid = { AgGrid };
 })();

@@ -78,7 +78,7 @@ def run() -> Iterator[Result | Amount]:
         goal=Goal("p95_ms", _MOST_MS),
     )
     yield Amount(f"updates for {VISITORS} people", len(crowd.drawings) / crowd.seconds, "/s")
-    yield Amount("sentences recorded meanwhile", len(crowd.times.get("receipt.data", ())), "")
+    yield Amount("sentences recorded meanwhile", len(crowd.times.get("recorded", ())), "")
     errors = len(alone.errors) + len(crowd.errors)
     yield Amount(f"errors in {minutes:g} minutes", errors, "", Goal("value", 0))
     yield Amount("told to wait", len(crowd.times.get("busy", ())), "")

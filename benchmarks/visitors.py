@@ -79,16 +79,20 @@ class Typist(FastHttpUser):
         good = outcome.get("state") == "shown"
         if not good:
             kind = "busy" if outcome.get("state") == "busy" else "not drawn"
-            self.environment.events.request.fire(
-                request_type="PAGE",
-                name=kind,
-                response_time=0,
-                response_length=0,
-                exception=None if kind == "busy" else RuntimeError(str(outcome)[:200]),
-                context={},
-            )
+            self.told(kind, None if kind == "busy" else RuntimeError(str(outcome)[:200]))
             time.sleep(_POLL_SECONDS)
         return good
+
+    def told(self, name: str, error: Exception | None = None) -> None:
+        """Counts what an answer said."""
+        self.environment.events.request.fire(
+            request_type="PAGE",
+            name=name,
+            response_time=0,
+            response_length=0,
+            exception=error,
+            context={},
+        )
 
     def asked(self, text: str) -> dict[str, Any]:
         """What the page says of a text in all its requests."""
@@ -104,6 +108,8 @@ class Typist(FastHttpUser):
         for tick in range(int(_LONGEST_WAIT_SECONDS / _POLL_SECONDS)):
             receipt = self.visit.values.get(("receipt", "data")) or {}
             self.visit.values["recorded", "data"] = receipt
+            if receipt.get("status") == "recorded":
+                self.told("recorded")
             if receipt.get("status") != "pending":
                 break
             time.sleep(_POLL_SECONDS)

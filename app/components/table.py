@@ -31,6 +31,9 @@ _REALS = ("probability", "logit", "weight")
 _DROPPED = {"dropped": "params.data.dropped == 'true'"}
 _FOUR_DIGITS = {"function": "d3.format('.4g')(params.value)"}
 
+# Its script is most of what a first visit would load: assets/libraries.js fetches it later.
+dag._js_dist[0]["async"] = True
+
 
 def table() -> dag.AgGrid:
     """An empty table with the columns of routing.csv."""

@@ -96,8 +96,16 @@ def test_plotly_is_the_part_that_is_needed_in_the_version_of_the_library(server:
     answer = ask(f"{server}/assets/vendor/{vendored.name}", **{"Accept-Encoding": "gzip"})
     assert answer.headers["cache-control"] == FOR_EVER
     assert len(answer.body) < 500_000
-    # The page itself does not wait for it.
-    assert vendored.name not in ask(f"{server}/").body.decode()
+
+
+def test_the_page_does_not_wait_for_what_the_first_diagrams_do_not_need(server: str) -> None:
+    script = (ASSETS / "libraries.js").read_text(encoding="utf-8")
+    at_once = " ".join(linked(ask(f"{server}/").body))
+    later = re.findall(r'^  const \w+ = "(\S+\.js)"', script, re.MULTILINE)
+    assert len(later) == 2
+    for path in later:
+        assert path.rpartition("/")[2].partition(".")[0] not in at_once
+        assert ask(f"{server}/{path}").status == 200
 
 
 def test_every_trace_type_of_a_figure_is_in_that_part() -> None:
