@@ -76,7 +76,8 @@
     const filename = run ? `${name}-${run}` : name;
     const options = { format, width, height, scale: format === "png" ? 2 : 1, filename };
     try {
-      await window.Plotly.downloadImage({ data, layout }, options);
+      const plotly = await window.Plotly; // assets/libraries.js fetches it when it is asked for
+      await plotly.downloadImage({ data, layout }, options);
     } catch (error) {
       const label = button.textContent;
       button.textContent = "The browser could not draw it";

@@ -39,7 +39,8 @@ _BOTH = """async ([figure, width]) => {
     const [ours, theirs] = [make("drawing"), make("")];
     window.moescope.draw(ours, copy());
     const { data, layout } = copy();
-    await window.Plotly.newPlot(theirs, data, { width, ...layout }, { displayModeBar: false });
+    const plotly = await window.Plotly;
+    await plotly.newPlot(theirs, data, { width, ...layout }, { displayModeBar: false });
     const shade = ({ fill, fillOpacity, opacity }) => {
         const [r, g, b, alpha] = fill.match(/[\\d.]+/g).map(Number);
         return [r, g, b, ((alpha ?? 1) * fillOpacity * opacity).toFixed(2)].join(" ");
@@ -56,7 +57,7 @@ _BOTH = """async ([figure, width]) => {
         return { words, fills };
     });
     ours.remove();
-    window.Plotly.purge(theirs);
+    plotly.purge(theirs);
     theirs.remove();
     return found;
 }"""
@@ -67,7 +68,6 @@ _BOTH = """async ([figure, width]) => {
 def test_drawn_as_plotly_draws_it(visit: Visit, draw: Any, case: str) -> None:
     visitor = visit()
     page = visitor.open()
-    page.wait_for_function("window.Plotly")
     ours, theirs = page.evaluate(_BOTH, [draw(**CASES[case]), WIDTH])
     # Plotly writes the lines of a text as one; nothing else may differ.
     said = [sorted(word for word, *_ in each["words"]) for each in (ours, theirs)]
