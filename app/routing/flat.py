@@ -8,6 +8,8 @@ under the names that they have there; the results differ by rounding.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -19,7 +21,7 @@ from transformers.models.switch_transformers.modeling_switch_transformers import
     SwitchTransformersExperts,
 )
 
-from app.routing.packed import PackedLinear
+from app.routing.packed import PackedLinear, packers
 
 _REACH = 512
 
@@ -48,20 +50,30 @@ class FlatBlock(nn.Module):
 
         The bias that it gives on holds the mask already, unlike the library's.
         """
-        attending, feeding = self.layer
-        attention, norm = attending.SelfAttention, attending.layer_norm
         batch, length, size = hidden.shape
+        before, out, after, feed = self._parts
         if bias is None:
             bias = self._bias(length) + mask
-        normed = torch.rms_norm(hidden, (size,), norm.weight, norm.variance_epsilon)
+        normed = torch.rms_norm(hidden, (size,), *before)
         joined = self.qkv(normed).view(batch, length, 3, self.heads, self.width)
         queries, keys, values = joined.permute(2, 0, 3, 1, 4).unbind()
         mixed = F.scaled_dot_product_attention(queries, keys, values, attn_mask=bias, scale=1.0)
-        hidden = hidden + attention.o(mixed.transpose(1, 2).reshape(batch, length, -1))
-        norm = feeding.layer_norm
-        normed = torch.rms_norm(hidden, (size,), norm.weight, norm.variance_epsilon)
-        fed = feeding.mlp(normed) if feeding.is_sparse else _run(feeding.mlp, normed)
+        hidden = hidden + out(mixed.transpose(1, 2).reshape(batch, length, -1))
+        fed = feed(torch.rms_norm(hidden, (size,), *after))
         return hidden + fed, bias, None
+
+    @cached_property
+    def _parts(self) -> tuple[Any, ...]:
+        """What a pass needs of the library's modules, which are slow to ask: the norms' weights
+        and epsilons, the layer after the attention, and what follows it."""
+        attending, feeding = self.layer
+        one, other = attending.layer_norm, feeding.layer_norm
+        return (
+            (one.weight, one.variance_epsilon),
+            attending.SelfAttention.o,
+            (other.weight, other.variance_epsilon),
+            feeding.mlp if feeding.is_sparse else _dense(feeding.mlp),
+        )
 
     def _bias(self, length: int) -> Tensor:
         """The bias of each head for each pair of places [heads, S, S], as `compute_bias` gives
@@ -94,18 +106,19 @@ class GroupedExperts(nn.Module):
         # Row by row, so by expert, and within one in order of the sequence.
         order = mask.nonzero()[:, 1]
         parts = hidden[order].split_with_sizes(mask.sum(dim=1).tolist())
-        outputs = [
-            _run(expert, part)
-            for expert, part in zip(self.experts, parts, strict=True)
-            if len(part)
-        ]
+        outputs = [run(part) for run, part in zip(self._runs, parts, strict=True) if len(part)]
         result = torch.zeros_like(hidden)
         return result.index_copy_(0, order, torch.cat(outputs) * weights[order])
 
+    @cached_property
+    def _runs(self) -> list[Callable[[Tensor], Tensor]]:
+        return [_dense(expert) for expert in self.experts]
 
-def _run(dense: Any, tokens: Tensor) -> Tensor:
-    output: Tensor = dense.wo(dense.act(dense.wi(tokens)))
-    return output
+
+def _dense(dense: Any) -> Callable[[Tensor], Tensor]:
+    """A `SwitchTransformersDenseActDense` as one function; dropout is for training."""
+    into, act, out = dense.wi, dense.act, dense.wo
+    return lambda tokens: out(act(into(tokens)))
 
 
 def flatten(model: PreTrainedModel, dtype: torch.dtype) -> int:
@@ -113,13 +126,21 @@ def flatten(model: PreTrainedModel, dtype: torch.dtype) -> int:
 
     Other models stay as they are. `dtype` is that of the packed weights.
     """
-    size = 0
-    for holder in list(model.modules()):
-        for name, module in list(holder.named_children()):
-            if type(module) is SwitchTransformersExperts:
-                setattr(holder, name, GroupedExperts(module).eval())
-            elif type(module) is SwitchTransformersBlock and not module.is_decoder:
-                flat = FlatBlock(module, dtype).eval()
-                setattr(holder, name, flat)
-                size += flat.qkv.in_features * flat.qkv.out_features * dtype.itemsize
-    return size
+    found = [
+        (holder, name, module)
+        for holder in model.modules()
+        for name, module in holder.named_children()
+    ]
+    for holder, name, module in found:
+        if type(module) is SwitchTransformersExperts:
+            setattr(holder, name, GroupedExperts(module).eval())
+
+    def flat(place: tuple[nn.Module, str, nn.Module]) -> int:
+        holder, name, block = place
+        made = FlatBlock(block, dtype).eval()
+        setattr(holder, name, made)
+        return made.qkv.in_features * made.qkv.out_features * dtype.itemsize
+
+    blocks = [p for p in found if type(p[2]) is SwitchTransformersBlock and not p[2].is_decoder]
+    with packers() as pool:
+        return sum(pool.map(flat, blocks))

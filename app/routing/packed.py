@@ -16,7 +16,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-# Packing waits for fresh memory more than it computes, so two cores share it.
 _PACKERS = 2
 # Below it the product is so short that packing gains nothing.
 _LEAST_ELEMENTS = 4096
@@ -97,10 +96,17 @@ def pack(places: list[tuple[nn.Module, str]], dtype: torch.dtype = torch.float32
         setattr(holder, name, PackedLinear(plain, dtype).eval())
         return int(plain.weight.numel()) * dtype.itemsize
 
-    # Asked for its number of threads, a new thread takes over what torch was told to use;
-    # otherwise each of them would have oneDNN use all cores.
-    with ThreadPoolExecutor(_PACKERS, initializer=torch.get_num_threads) as packers:
-        return sum(packers.map(replace, places))
+    with packers() as pool:
+        return sum(pool.map(replace, places))
+
+
+def packers() -> ThreadPoolExecutor:
+    """Threads to pack in; packing waits for fresh memory more than it computes.
+
+    Asked for its number of threads, a new thread takes over what torch was told to use;
+    otherwise each of them would have oneDNN use all cores.
+    """
+    return ThreadPoolExecutor(_PACKERS, initializer=torch.get_num_threads)
 
 
 def own_memory(model: nn.Module) -> None:

@@ -7,6 +7,7 @@ its logits should be and ignores the capacity (transformers issue #48293).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import torch
@@ -22,6 +23,7 @@ from app.routing.routers.returned import Returned
 FIRST_RIGHT_VERSION = Version("5.18")
 
 
+@cache
 def check_library(version: str) -> None:
     """Raises ModelLoadError for a transformers version whose Switch router is wrong."""
     if Version(version) < FIRST_RIGHT_VERSION:
