@@ -8,7 +8,7 @@
   const REST_MS = 2000; // a text that rests this long is an analysis
   const STALE_MS = 8000; // a request unanswered this long was lost
   const RETRY_MS = 900; // so long after one that was lost, or found no room, the next is sent
-  const SETTLE_MS = 350; // table and measures follow once typing pauses
+  const SETTLE_MS = 500; // table and measures follow once typing pauses
   const LATE_MS = 1000; // what Dash says of the text this long after a key is news
   const KEPT = "moescope-text"; // the text survives a reload, and a visit to another page
   const GONE = "The server does not answer. Your text is kept; trying again.";

@@ -22,13 +22,13 @@ from benchmarks.setting import default_model, max_tokens, text_of
 from benchmarks.switches import DEEP, SLOW, write_switch
 from tests.browser import ARGUMENTS, chromium
 
-RUNS = 40
+RUNS = 30
 WARM_UP = 3
 KEY_MS = 90
 # Letters only: every one of them changes the last tokens, so that there is something to draw.
 _KEYS = "wonderfulmachinesthatthinkinpatternsofsmallwords"
 # Table and measures follow when typing pauses; they are done before the next key.
-_PAUSE_MS = 600
+_PAUSE_MS = 1200
 _WAITS = ("shown", "recorded")
 # Listens from the key press until flows and token grid are drawn and two frames have passed.
 _WATCH = """() => {

@@ -47,7 +47,9 @@ def write_switch(folder: Path, **shape: Any) -> None:
         "expert_capacity": 64,
         "decoder_start_token_id": 0,
     }
-    model: Any = SwitchTransformersForConditionalGeneration(SwitchTransformersConfig(**fields, **shape))
+    model: Any = SwitchTransformersForConditionalGeneration(
+        SwitchTransformersConfig(**fields, **shape)
+    )
     for name, weight in model.named_parameters():
         if name.endswith("router.classifier.weight"):
             torch.nn.init.normal_(weight, 0, 4 * weight.shape[-1] ** -0.5)

@@ -22,7 +22,7 @@ from benchmarks.posting import Visit
 DRAWING = "drawing"
 KEY_SECONDS = 0.09
 # As on the page: the table follows a pause, and a text that rests is recorded.
-_SETTLE_SECONDS = 0.35
+_SETTLE_SECONDS = 0.5
 _REST_SECONDS = 2.0
 _POLL_SECONDS = 1.0
 _LONGEST_WAIT_SECONDS = 30.0
