@@ -82,11 +82,10 @@ class BasePath:
 def build(settings: Settings) -> FastAPI:
     """API and pages on one port. Model and store are opened when the server has started."""
     analyst = build_analyst(settings)
-    server = create_api(analyst)
+    server = create_api(analyst, diagrams.route(analyst))
     pages = create_app(analyst, settings.base_path)
     # All that may wait in the queue have a thread, or it would never be full.
     mounted = Whole(pages.server, settings.queue + _PAGE_THREADS)
-    server.include_router(diagrams.route(analyst))
     server.router.routes.append(Pages("/", mounted))
     server.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=4)
     server.add_middleware(Kept, base=settings.base_path)

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from anyio import to_thread
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from fastapi_offline import FastAPIOffline
 
 from app import __version__
@@ -25,8 +25,9 @@ Errors are `application/problem+json`. A text over the token limit is refused wi
 """
 
 
-def create_api(analyst: Analyst) -> FastAPI:
-    """Routes, errors and documentation. The model loads while the app is up already."""
+def create_api(analyst: Analyst, *others: APIRouter) -> FastAPI:
+    """Routes, those of `others` too, errors and documentation. The model loads while the app is
+    up already."""
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -48,7 +49,7 @@ def create_api(analyst: Analyst) -> FastAPI:
         swagger_ui_parameters={"validatorUrl": None},
     )
     app.state.analyst = analyst
-    for router in (health, api, run_files, exports, history, store):
+    for router in (health, api, run_files, exports, history, store, *others):
         app.include_router(router)
     app.add_middleware(BodyLimit)
     problem.install(app)
