@@ -137,7 +137,10 @@ def test_a_saved_figure_opens_offline(
 
 
 def test_menus_close_as_other_popovers_do(visit: Callable[..., Visitor]) -> None:
-    page = visit().open()
+    visitor = visit()
+    page = visitor.open()
+    # Only a recorded run's files can be reached by the keyboard.
+    visitor.until("recorded")
     more, flows = page.locator("#download-menu"), page.locator(".flows .menu")
 
     def is_open(menu: Any) -> bool:
