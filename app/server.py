@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import Any, cast
 
+from a2wsgi import WSGIMiddleware
 from fastapi import FastAPI
 from starlette.datastructures import MutableHeaders
 from starlette.middleware.gzip import GZipMiddleware
@@ -20,7 +21,6 @@ from app.logs import log_to
 from app.pages import create_app
 from app.settings import Settings, SettingsError, load_settings
 from app.transport.kept import Kept
-from app.transport.wsgi import Whole
 
 _PAGE_THREADS = 16
 # gunicorn starts a worker again and again unless it ends with this status.
@@ -84,8 +84,8 @@ def build(settings: Settings) -> FastAPI:
     analyst = build_analyst(settings)
     server = create_api(analyst, diagrams.route(analyst))
     pages = create_app(analyst, settings.base_path)
-    # All that may wait in the queue have a thread, or it would never be full.
-    mounted = Whole(pages.server, settings.queue + _PAGE_THREADS)
+    # The adapter declares its ASGI types by itself, under names of its own.
+    mounted = cast(ASGIApp, WSGIMiddleware(pages.server, workers=_PAGE_THREADS))
     server.router.routes.append(Pages("/", mounted))
     server.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=4)
     server.add_middleware(Kept, base=settings.base_path)
