@@ -1,1 +1,1 @@
-"""How answers reach the browser: the pages' adapter, files that are kept compressed."""
+"""How answers reach the browser: files that are kept compressed."""
