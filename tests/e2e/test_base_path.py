@@ -43,6 +43,7 @@ def test_everything_is_reached_below_the_base_path(
         asked: set[str] = set()
         visitor.page.on("request", lambda request: asked.add(urlsplit(request.url).path))
         page = visitor.open(f"{BASE}/")
+        visitor.until("recorded")  # the example that the page opens with
         visitor.type(text)
         # The address follows, and opens the same text anew.
         page.wait_for_url(f"{address}{BASE}/?text=*")
