@@ -36,7 +36,7 @@ class Queue:
         self._under_way: dict[Hashable, Future[Any]] = {}
         self._taken = False
         self._worked = 0.0
-        self._background = threading.local()
+        self._here = threading.local()
         self._waiting: deque[threading.Lock] = deque()
 
     def once(self, key: Hashable, work: Callable[[], T], patient: bool = True) -> T:
@@ -59,7 +59,8 @@ class Queue:
             else:
                 self._leave(key)
                 future.set_result(result)
-        answer: T = future.result()
+        with self._noted():
+            answer: T = future.result()
         return answer
 
     @contextmanager
@@ -88,7 +89,8 @@ class Queue:
                 self._waiting.append(gate)
             self._taken = True
         if gate is not None:
-            gate.acquire()
+            with self._noted():
+                gate.acquire()
         try:
             yield
         finally:
@@ -106,11 +108,11 @@ class Queue:
         comes to an end however many people type.
         """
         now = time.monotonic()
-        worked = now - getattr(self._background, "resumed", now)
+        worked = now - getattr(self._here, "resumed", now)
         end = now + min(_LONGEST_REST_SECONDS, _REST_FACTOR * worked)
         while self.busy and time.monotonic() < end:
             time.sleep(_LOOK_SECONDS)
-        self._background.resumed = time.monotonic()
+        self._here.resumed = time.monotonic()
 
     def __len__(self) -> int:
         """How much waits or is in hand."""
@@ -127,6 +129,19 @@ class Queue:
     def waiting(self) -> int:
         """How many wait for their turn."""
         return len(self._waiting)
+
+    @property
+    def waited(self) -> float:
+        """Seconds that the asking thread has waited here so far, for its turn or for others."""
+        return float(getattr(self._here, "waited", 0.0))
+
+    @contextmanager
+    def _noted(self) -> Iterator[None]:
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._here.waited = self.waited + time.perf_counter() - start
 
     def _admit(self, patient: bool) -> None:
         if not patient and len(self._under_way) > self.limit:

@@ -3,6 +3,7 @@ sentence typed without a pause, against a model that takes a quarter of a second
 
 from __future__ import annotations
 
+import statistics
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -37,12 +38,32 @@ _WATCH = """() => {
     window.painted = new Promise((resolve) => {
         addEventListener("keydown", (event) => { start = event.timeStamp; },
             { capture: true, once: true });
+        performance.clearResourceTimings();
         for (const place of missing) place.addEventListener("painted", () => {
             if (start === null) return;
             missing.delete(place);
             if (missing.size) return;
-            requestAnimationFrame(() => requestAnimationFrame(
-                () => resolve((performance.now() - start) / 1000)));
+            const drawn = performance.now();
+            const asked = performance.getEntriesByType("resource")
+                .find(({ name }) => name.endsWith("/api/v1/drawings"));
+            const server = Object.fromEntries(
+                asked.serverTiming.map(({ name, duration }) => [name, duration]));
+            requestAnimationFrame(() => requestAnimationFrame(() => {
+                const painted = performance.now();
+                resolve({
+                    "whole": painted - start,
+                    "browser: key → request": asked.startTime - start,
+                    "network and HTTP": asked.duration
+                        - Object.values(server).reduce((sum, spent) => sum + spent, 0),
+                    "server: queue": server.queue,
+                    "server: model": server.trace,
+                    "server: figures": server.figures,
+                    "server: words": server.words,
+                    "server: JSON": server.json,
+                    "browser: answer → drawn": drawn - asked.responseEnd,
+                    "browser: drawn → painted": painted - drawn,
+                });
+            }));
         });
     });
 }"""
@@ -64,7 +85,7 @@ _COUNT = """() => {
 
 @dataclass(frozen=True)
 class Case:
-    """A text of so many tokens, drawn by a model; `most_ms` is the goal of `figure`."""
+    """A text of so many tokens, drawn by a model; `stages` asks where the time goes."""
 
     name: str
     model: Callable[[], LoadedModel]
@@ -72,6 +93,7 @@ class Case:
     goal: Goal | None = None
     target: str | None = None
     query: str = ""
+    stages: bool = False
 
 
 def run() -> Iterator[Result | Amount]:
@@ -89,7 +111,7 @@ def run() -> Iterator[Result | Amount]:
             page = browser.new_page(viewport={"width": 1280, "height": 900})
             for case in _cases(registry):
                 page.goto(f"{address}/?text={quote(text_of(case.length - 1))}&{case.query}")
-                yield _keys(page, case)
+                yield from _keys(page, case)
             page.goto(f"{address}/?text={quote(text_of(40))}&model=slow")
             yield from _typing(page, registry.get("slow", 120))
             browser.close()
@@ -98,7 +120,7 @@ def run() -> Iterator[Result | Amount]:
 def _cases(registry: ModelRegistry) -> Iterator[Case]:
     target = text_of(29)
     yield Case("12 tokens × 3 layers", default_model, 12)
-    yield Case("30 tokens × 3 layers", default_model, 30, Goal("beyond_ms", 100))
+    yield Case("30 tokens × 3 layers", default_model, 30, Goal("beyond_ms", 100), stages=True)
     yield Case(
         "30 + 30 tokens, 3 + 3 layers of both stacks",
         default_model,
@@ -112,26 +134,32 @@ def _cases(registry: ModelRegistry) -> Iterator[Case]:
         return registry.get("deep", 120)
 
     yield Case("30 tokens × 12 layers", deep, 30, query="model=deep")
-    yield Case("128 tokens × 12 layers", deep, 128, Goal("p95_ms", 250), query="model=deep")
+    goal = Goal("p95_ms", 250)
+    yield Case("128 tokens × 12 layers", deep, 128, goal, query="model=deep", stages=True)
 
 
-def _keys(page: Page, case: Case) -> Result:
+def _keys(page: Page, case: Case) -> Iterator[Result | Amount]:
     loaded, limit = case.model(), max_tokens()
     _until(page, *_WAITS)
     page.press("#text-input", "Control+End")
-    painted, alone = [], []
+    painted: list[dict[str, float]] = []
+    alone = []
     for turn in range(-WARM_UP, RUNS):
         page.wait_for_timeout(_PAUSE_MS)
         page.evaluate(_WATCH)
         page.press("#text-input", _KEYS[turn + WARM_UP])
-        one = float(page.evaluate(_PAINTED))
+        one = page.evaluate(_PAINTED)
         task = Task(page.input_value("#text-input"), target=case.target)
         other = seconds_of(lambda task=task: capture(loaded, task, limit))  # type: ignore[misc]
         if turn >= 0:
             painted.append(one)
             alone.append(other)
     name = f"key press → painted diagrams, {case.name}"
-    return replace(result(name, painted, "text → trace", alone), goal=case.goal)
+    whole = [each.pop("whole") / 1000 for each in painted]
+    yield replace(result(name, whole, "text → trace", alone), goal=case.goal)
+    for stage in painted[0] if case.stages else ():
+        median = statistics.median(each[stage] for each in painted)
+        yield Amount(f"  of these, median: {stage}", median, "ms")
 
 
 def _typing(page: Page, loaded: LoadedModel) -> Iterator[Result | Amount]:

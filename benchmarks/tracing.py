@@ -1,4 +1,5 @@
-"""Sentence → trace, against the library's own plain encoder on tokens that are ready."""
+"""Sentence → trace, against the library's own plain encoder on tokens that are ready; and
+against the floor, reading the weights that the routing depends on once from memory."""
 
 from __future__ import annotations
 
@@ -44,6 +45,8 @@ def run() -> Iterator[Result | Amount]:
             most = _FAST if fast else _EXACT[length]
             what = f"switch-base-8's size, {mode}: "
             yield _run(what, loaded, plain, length, RUNS_OF_FULL_SIZE, most)
+            if not fast:
+                yield from _floor(what, loaded, plain, length)
         if fast:
             share = loaded.provenance["fast"]["agreement"]
             yield Amount(f"{what}choices as in float32", 100 * share, "%")
@@ -62,6 +65,47 @@ def _run(
         runs,
         goal=Goal("ratio", most),
     )
+
+
+def _floor(
+    what: str, loaded: LoadedModel, plain: ModelSpec, length: int
+) -> Iterator[Result | Amount]:
+    limit, text = max_tokens(), text_of(length, loaded)
+    trace = capture(loaded, text, limit)
+    needed = _needed(
+        plain, {layer.name: set(layer.experts.ravel().tolist()) for layer in trace.layers}
+    )
+
+    def read(_turn: int) -> None:
+        for weight in needed:
+            weight.sum()
+
+    found = paired(
+        f"{what}sentence → trace, {len(trace.sequences['encoder'])} tokens",
+        lambda _turn: capture(loaded, text, limit),
+        "reading the weights it needs once",
+        read,
+        RUNS_OF_FULL_SIZE,
+    )
+    yield found
+    size = sum(weight.nbytes for weight in needed)
+    yield Amount(f"  weights needed for {length} tokens", size / 1e6, "MB")
+    yield Amount("  memory read by one thread", size / 1e6 / found.baseline_ms, "GB/s")
+
+
+def _needed(spec: ModelSpec, chosen: dict[str, set[int]]) -> list[torch.Tensor]:
+    """The encoder's weights up to its last router: of the experts those `chosen` per router."""
+    routers, needed = list(chosen), []
+    for name, module in plain_model(spec).named_modules():
+        if not name.startswith("encoder.block.") or type(module) is not torch.nn.Linear:
+            continue
+        router, expert = f"{name.partition('.mlp.')[0]}.mlp.router", name.partition(".expert_")[2]
+        if expert:
+            used = int(expert.partition(".")[0]) in chosen[router]
+            if router == routers[-1] or not used:
+                continue
+        needed.append(module.weight.detach())
+    return needed
 
 
 def _encoder(spec: ModelSpec, ids: torch.Tensor) -> Callable[[int], None]:

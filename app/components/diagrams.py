@@ -19,6 +19,7 @@ from app.components.attributes import attributes
 from app.components.controls import Choices, live_link, task_of
 from app.components.details import details
 from app.components.downloads import Picture
+from app.components.laps import Laps
 from app.components.markup import markup
 from app.components.message import sentence
 from app.components.notes import notes
@@ -201,11 +202,12 @@ def shown_stacks(trace: RoutingTrace, view: Any) -> tuple[Stack, ...]:
     return (trace.stacks[-1],) if view == "decoder" else (trace.stacks[0],)
 
 
-def draw(analyst: Analyst, request: Mapping[str, Any]) -> dict[str, Any]:
+def draw(analyst: Analyst, request: Mapping[str, Any], laps: Laps) -> dict[str, Any]:
     """What a page asks for: `outcome` says what became of it; with something to show there
     are `figures` by the ids of their places, and `words`, as HTML, likewise.
 
-    Without these the diagrams stay as they are. Raises KeyError for a request that no page makes.
+    Without these the diagrams stay as they are. Tells `laps` its stages. Raises KeyError for a
+    request that no page makes.
     """
     start = time.perf_counter()
     try:
@@ -221,12 +223,15 @@ def draw(analyst: Analyst, request: Mapping[str, Any]) -> dict[str, Any]:
     facts = _facts(analyst, request) or _recorded_facts(analyst, request)
     if trace is None:
         return {"outcome": {**facts, "state": "generating", "made": -1, "message": ""}}
+    laps("trace")
     theme = THEMES.get(str(request.get("theme")), LIGHT)
     selection = request.get("selection")
     stacks = shown_stacks(trace, request.get("view"))
     with analyst.queue.turn():
         figures = _figures(trace, theme, selection, stacks)
+        laps("figures")
         words = _words(trace, theme, selection, stacks)
+        laps("words")
     sequence = trace.sequences[trace.stacks[-1]]
     took = f"{(time.perf_counter() - start) * 1000:.0f} ms"
     outcome = {
@@ -344,7 +349,11 @@ def route(analyst: Analyst) -> APIRouter:
 
     @router.post("/api/v1/drawings")
     def _draw(request: Annotated[dict[str, Any], Body()]) -> Response:
-        return Response(to_json_plotly(draw(analyst, request)), media_type="application/json")
+        laps = Laps(analyst.queue)
+        content = to_json_plotly(draw(analyst, request, laps))
+        laps("json")
+        told = {"Server-Timing": laps.header()}
+        return Response(content, media_type="application/json", headers=told)
 
     return router
 

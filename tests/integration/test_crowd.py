@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -13,7 +15,8 @@ import pytest
 from app import analysis
 from app.analysis import Analyst
 from app.api.app import create_api
-from app.components.diagrams import draw, obtain
+from app.components.diagrams import draw, obtain, route
+from app.components.laps import Laps
 from app.queueing import Queue
 from app.recording.mlflow_recorder import MlflowRecorder
 from app.routing.errors import BusyError, InvalidTaskError
@@ -65,6 +68,10 @@ def request(analyst: Analyst, text: str) -> dict[str, Any]:
     return {"text": text, "model": analyst.registry.default, "view": "encoder", "settings": {}}
 
 
+def drawn(analyst: Analyst, text: str) -> dict[str, Any]:
+    return draw(analyst, request(analyst, text), Laps(analyst.queue))
+
+
 def test_equal_texts_in_flight_are_one_pass(small: Analyst, passes: Passes) -> None:
     with ThreadPoolExecutor(6) as threads:
         with passes.held():
@@ -94,17 +101,17 @@ def test_over_the_limit_the_page_is_told_to_wait_and_nothing_is_lost(
 ) -> None:
     with ThreadPoolExecutor(3) as threads:
         with passes.held():
-            waiting = [threads.submit(draw, small, request(small, text)) for text in ("one", "two")]
+            waiting = [threads.submit(drawn, small, text) for text in ("one", "two")]
             until(lambda: len(small.queue) == 2)
-            told = draw(small, request(small, "three"))
+            told = drawn(small, "three")
             assert told.keys() == {"outcome"}
             assert told["outcome"]["state"] == "busy"
             assert told["outcome"]["message"].startswith("Many are typing")
             # The same text as one that waits already adds nothing to the queue.
-            same = threads.submit(draw, small, request(small, "two"))
+            same = threads.submit(drawn, small, "two")
         for future in (*waiting, same):
             assert future.result(30)["outcome"]["state"] == "shown"
-    assert draw(small, request(small, "three"))["outcome"]["state"] == "shown"
+    assert drawn(small, "three")["outcome"]["state"] == "shown"
     assert len(small.queue) == 0
 
 
@@ -147,6 +154,26 @@ def test_over_the_limit_the_api_answers_503_and_takes_it_a_moment_later(
         assert "503" in documented["responses"]
 
 
+def test_an_answer_tells_where_its_time_went(small: Analyst) -> None:
+    app = create_api(small, route(small))
+    with serving(app) as address, ThreadPoolExecutor(1) as threads:
+        start = time.perf_counter()
+        with small.queue.turn():
+            asked = threads.submit(ask, f"{address}/api/v1/drawings", request(small, "waits"))
+            until(lambda: small.queue.waiting == 1)
+            seen = time.perf_counter()
+            time.sleep(0.02)
+            least = 1000 * (time.perf_counter() - seen)
+        answer = asked.result(30)
+        most = 1000 * (time.perf_counter() - start)
+    stages = re.findall(r"(\w+);dur=([\d.]+)", answer.headers["server-timing"])
+    assert [name for name, _ in stages] == ["queue", "trace", "figures", "words", "json"]
+    spent = {name: float(milliseconds) for name, milliseconds in stages}
+    assert spent["queue"] >= least - 0.01
+    assert min(spent["trace"], spent["figures"]) > 0
+    assert sum(spent.values()) <= most
+
+
 def test_recording_keeps_up_while_people_type(
     registry: ModelRegistry, recorder: MlflowRecorder
 ) -> None:
@@ -159,7 +186,7 @@ def test_recording_keeps_up_while_people_type(
         turn = 0
         while not over.is_set():
             turn += 1
-            draw(analyst, request(analyst, f"visitor {number} types word {turn}"))
+            drawn(analyst, f"visitor {number} types word {turn}")
 
     with ThreadPoolExecutor(3) as threads:
         typing = [threads.submit(type_on, number) for number in range(3)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -141,3 +142,28 @@ def test_it_is_busy_while_a_place_is_taken() -> None:
     with queue.place():
         assert queue.busy
     until(lambda: not queue.busy)
+
+
+def test_what_a_thread_waited_for_its_turn_is_told_to_it_alone() -> None:
+    queue, holding, let_go = Queue(4), threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with queue.turn():
+            holding.set()
+            assert let_go.wait(10)
+
+    def wait() -> float:
+        with queue.turn():
+            return queue.waited
+
+    with ThreadPoolExecutor(2) as threads:
+        threads.submit(hold)
+        assert holding.wait(10)
+        waiting = threads.submit(wait)
+        until(lambda: queue.waiting == 1)
+        seen = time.perf_counter()
+        time.sleep(0.05)
+        least = time.perf_counter() - seen
+        let_go.set()
+        assert waiting.result(10) >= least
+    assert queue.waited == 0
