@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from benchmarks import answering, crowd, exporting, loading, painting, recording, tracing, visiting
-from benchmarks.measure import Amount, Result
+from benchmarks.measure import Amount, Result, Unmeasured
 from benchmarks.setting import machine
 
 BENCHMARKS = {
@@ -35,7 +35,7 @@ def main(names: list[str]) -> int:
     print(", ".join(f"{name} {value}" for name, value in about.items()), flush=True)
     heads = f"{'ratio':>8}  {'median':>10}  {'p95':>10}  {'baseline':>10}  {'goal':38}  what"
     print(f"\n{heads}", flush=True)
-    results: list[Result | Amount] = []
+    results: list[Result | Amount | Unmeasured] = []
     for name in names or BENCHMARKS:
         for result in BENCHMARKS[name]():
             results.append(result)

@@ -75,6 +75,22 @@ class Amount:
         return _plain(self)
 
 
+@dataclass(frozen=True)
+class Unmeasured:
+    """What this machine can't tell, and why; its goal is neither met nor missed."""
+
+    name: str
+    reason: str
+
+    def line(self) -> str:
+        """For the table."""
+        return f"not measured here, {self.reason}: {self.name}"
+
+    def plain(self) -> dict[str, Any]:
+        """For bench.json."""
+        return asdict(self)
+
+
 def _goal(measured: Result | Amount) -> str:
     if measured.goal is None:
         return ""

@@ -383,7 +383,7 @@ def test_the_address_opens_what_is_looked_at(visit: Visit) -> None:
     page.focus("#grid-frame-2")
     page.keyboard.press("ArrowRight")
     page.keyboard.press("ArrowRight")
-    page.wait_for_selector("#selected-panel h2:has-text('Token')")
+    page.wait_for_selector("#selected-panel:has-text('Number 1,')")
     page.wait_for_function("() => location.search.includes('pin=')")
     seen = _seen(visitor)
     page.reload()
