@@ -12,7 +12,7 @@ class Laps:
 
     def __init__(self, queue: Queue) -> None:
         self._queue = queue
-        self._last = time.perf_counter()
+        self._begun = self._last = time.perf_counter()
         self._first_waited = self._waited = queue.waited
         self._spent: dict[str, float] = {}
 
@@ -21,6 +21,11 @@ class Laps:
         now, waited = time.perf_counter(), self._queue.waited
         self._spent[name] = now - self._last - (waited - self._waited)
         self._last, self._waited = now, waited
+
+    @property
+    def whole(self) -> float:
+        """Seconds since the beginning, waiting included."""
+        return time.perf_counter() - self._begun
 
     def header(self) -> str:
         """The stages in milliseconds, in the order they came."""
