@@ -7,6 +7,7 @@
 
   const LINE = 1.3; // of the size of the letters, as Plotly has it
   const REACH = 40; // a point so many pixels away is still pointed at
+  const LETTER = /^[\w×]$/;
   const TAG = /<(\/?)(i|b|br|span)((?: style="[\w\s:;#%(),.-]*")?)>/g;
   const SVG_TAG = { i: 'tspan font-style="italic"', b: 'tspan font-weight="bold"', span: "tspan" };
 
@@ -51,11 +52,12 @@
     (anchor ? ` text-anchor="${anchor}"` : "") +
     (color ? ` fill="${color}"` : "");
 
-  /* A text of one or more lines; `size` in pixels, `valign` says what of it stands at y. */
+  /* A text of one or more lines; `size` in pixels, `valign` says what of it stands at y. With a
+     list for x each letter has a place of its own. */
   function words(text, x, y, valign, size = 12, attributes = "") {
     const lines = markup(text, true).split("\n");
     const rise = { bottom: lines.length - 1 + 0.3, middle: (lines.length - 1) / 2 - 0.27, top: -1 }[valign];
-    const line = (words, i) => `<text x="${round(x)}" y="${round(y - (rise - i) * size * LINE)}"${attributes}>${words}</text>`;
+    const line = (words, i) => `<text x="${[x].flat().map(round).join(" ")}" y="${round(y - (rise - i) * size * LINE)}"${attributes}>${words}</text>`;
     return lines.map(line).join("");
   }
 
@@ -151,10 +153,18 @@
     const { family, size, color } = trace.textfont;
     const place = trace.textposition || "middle center";
     const anchor = place.endsWith("left") ? "end" : place.endsWith("right") ? "start" : "middle";
+    // Letters in one row and of one colour are one element: laid out three times as fast.
+    const rows = {};
     const made = trace.text.map((text, i) => {
+      const [x, y] = [at.x(trace.x[i]), at.y(trace.y[i])];
       const own = Array.isArray(color) ? look({ color: color[i] }) : "";
-      return words(text, at.x(trace.x[i]), at.y(trace.y[i]), "middle", size, own);
+      if (!LETTER.test(text)) return words(text, x, y, "middle", size, own);
+      const row = (rows[`${y}${own}`] ||= { y, own, x: [], text: "" });
+      row.x.push(x);
+      row.text += text;
+      return "";
     });
+    for (const { text, x, y, own } of Object.values(rows)) made.push(words(text, x, y, "middle", size, own));
     const shared = look({ family, size, anchor, color: Array.isArray(color) ? "" : color });
     return `<g class="words"${shared}>${made.join("")}</g>`;
   }
@@ -164,12 +174,15 @@
     const { family, size } = axis.tickfont || {};
     const [top, turn] = [axis.side === "top", axis.tickangle];
     const anchor = vertical ? "end" : turn ? "start" : "middle";
+    // Slanting texts stand in a turned group: a turn of its own for each is slow.
+    const [cos, sin] = [Math.cos((turn * Math.PI) / 180), Math.sin((turn * Math.PI) / 180)];
     const made = axis.tickvals.map((value, i) => {
       if (vertical) return words(axis.ticktext[i], at.left - 4, at.y(value), "middle", size);
-      const [x, y] = [at.x(value), top ? at.top - 9 : at.top + at.h + 3].map(round);
-      if (turn) return words(axis.ticktext[i], x, y, "middle", size, ` transform="rotate(${turn} ${x} ${y})"`);
+      const [x, y] = [at.x(value), top ? at.top - 9 : at.top + at.h + 3];
+      if (turn) return words(axis.ticktext[i], x * cos + y * sin, y * cos - x * sin, "middle", size);
       return words(axis.ticktext[i], x, y, top ? "bottom" : "top", size);
     });
+    if (turn) made.splice(0, made.length, `<g transform="rotate(${turn})">${made.join("")}</g>`);
     if (axis.title) made.push(words(axis.title.text, at.left + at.w / 2, at.top + at.h + 13 + axis.title.standoff, "top"));
     return `<g${look({ family, size, anchor })}>${made.join("")}</g>`;
   }

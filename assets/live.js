@@ -226,7 +226,7 @@
     const { kind, capacity, usual, state } = (outcome = answer.outcome);
     commitDue();
     tell();
-    for (const [id, html] of Object.entries(answer.words || {})) write(id, html);
+    words(answer.words);
     // The controls are Dash's: they are told what they must know, when it is something new.
     if (kind) {
       const facts = { kind, capacity, usual, state: state === "generating" ? state : "" };
@@ -237,10 +237,12 @@
     settle();
   }
 
-  function write(id, html) {
-    const place = document.getElementById(id);
-    if (!place || place.written === html) return;
-    place.innerHTML = place.written = html;
+  /* Writes HTML into the places that it is given for. */
+  function words(...said) {
+    for (const [id, html] of said.flatMap((each) => Object.entries(each || {}))) {
+      const place = document.getElementById(id);
+      if (place && place.written !== html) place.innerHTML = place.written = html;
+    }
   }
 
   function settle() {
@@ -413,6 +415,6 @@
 
   window.moescope.free = free;
   window.dash_clientside = Object.assign({}, window.dash_clientside, {
-    moescope: { open, settings, follow, keep, polling },
+    moescope: { open, settings, follow, keep, polling, words },
   });
 })();

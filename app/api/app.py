@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -31,6 +32,8 @@ def create_api(analyst: Analyst, *others: APIRouter) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        # What has been imported stays: a search for garbage that looks through it stops everyone.
+        gc.freeze()
         analyst.registry.start_loading(analyst.registry.default)
         analyst.recorder.start()
         # All that may wait in the queue have a thread, or it would never be full.

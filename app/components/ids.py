@@ -81,12 +81,15 @@ RECOMPUTE = "recompute-button"
 RECOMPUTED = "recompute-result"
 
 # Stores. `settings` is what the controls say, `request` what a recorded run's page asks for,
-# `outcome` what was drawn last; `commit` what should be recorded, `receipt` the server's last
-# answer to that, `recorded` the one that counts.
+# `outcome` what was drawn last, `settled` that of a pause in the typing, `words` what is said of
+# it; `commit` what should be recorded, `receipt` the server's last answer to that, `recorded` the
+# one that counts.
 SETTINGS = "settings"
 REQUEST = "request"
 OUTCOME = "outcome"
 SETTLED = "settled"
+WORDS = "words"
+COMPARED_WORDS = "compared-words"
 COMMIT = "commit"
 RECEIPT = "receipt"
 RECORDED = "recorded"

@@ -6,17 +6,18 @@ from collections.abc import Mapping
 from typing import Any
 
 import dash_bootstrap_components as dbc
-from dash import Dash, Input, Output, State, html, no_update
+from dash import ClientsideFunction, Dash, Input, Output, State, dcc, html, no_update
 from dash.development.base_component import Component
 
 from app.analysis import Analyst
 from app.components import ids
-from app.components.cards import cards
+from app.components.cards import Intervals, cards
 from app.components.comparison import comparison_facts
 from app.components.diagrams import obtain, shown_stacks
 from app.components.dominant import dominant
 from app.components.downloads import Picture
 from app.components.habits import habits
+from app.components.markup import markup
 from app.components.panel import HIDDEN, VISIBLE, frame, panel, sized
 from app.components.summaries import measures_summary
 from app.components.table import rows, table
@@ -89,6 +90,8 @@ def settled_panels() -> list[Component]:
             html.Div(id=ids.HABITS),
         ),
         html.Details([html.Summary("All rows"), table()], open=True, className="panel rows"),
+        dcc.Store(id=ids.WORDS),
+        dcc.Store(id=ids.COMPARED_WORDS),
     ]
 
 
@@ -104,8 +107,9 @@ def _select(id_: str, label: str) -> html.Span:
 
 def measures(
     analyst: Analyst, settled: Mapping[str, Any], selection: Any, theme: Theme
-) -> tuple[list[Component], str, list[Component], list[Component]]:
-    """Metric cards, these in words, dominant experts and habits of the stacks in view."""
+) -> dict[str, str]:
+    """Metric cards, these in words, dominant experts and habits of the stacks in view, as HTML
+    by the ids of their places."""
     trace = obtain(analyst, settled)
     stacks = shown_stacks(trace, settled.get("view"))
     several = len(stacks) > 1
@@ -118,18 +122,25 @@ def measures(
         pinned, values = Selection.from_json(selection, layers), stack_values(layers)
         heading = [html.H3(stack.capitalize())] if several else []
         layer = pinned.layer if pinned else None
-        given = _intervals(trace, stack)
+        given = _intervals(trace, stack, layer)
         measured += [*heading, html.Div(cards(trace, stack, layer, given, theme, values))]
         told.append(measures_summary(layers, values))
         ruling += [*heading, *dominant(trace, stack, theme)]
         recurring += [*heading, *habits(trace, stack)]
-    return measured, " ".join(told), ruling, recurring
+    return {
+        ids.CARDS: markup(measured),
+        ids.MEASURES_SUMMARY: markup(" ".join(told)),
+        ids.DOMINANT: markup(ruling),
+        ids.HABITS: markup(recurring),
+    }
 
 
-def _intervals(trace: RoutingTrace, stack: Stack) -> dict[int, dict[str, tuple[float, float]]]:
+def _intervals(trace: RoutingTrace, stack: Stack, layer: int | None) -> Intervals | None:
+    """Of the one layer whose values are shown; a range over all layers has none."""
+    if layer is None:
+        return None
     sentences = sentence_ids(trace.sequences[stack].tokens)
-    layers = trace.stack_layers(stack)
-    return {index: intervals(layer, sentences) for index, layer in enumerate(layers)}
+    return {layer: intervals(trace.stack_layers(stack)[layer], sentences)}
 
 
 def compared(trace: RoutingTrace, a: Any, b: Any) -> tuple[Stack, int, int] | None:
@@ -159,7 +170,17 @@ def options(trace: RoutingTrace) -> list[dict[str, str]]:
 
 
 def register(app: Dash, analyst: Analyst) -> None:
-    """The callbacks that draw what follows once the typing pauses."""
+    """The callbacks that draw what follows once the typing pauses.
+
+    Words go to the page as HTML: each component of Dash is looked at again at every change of
+    the page, and these are hundreds.
+    """
+    app.clientside_callback(
+        ClientsideFunction("moescope", "words"),
+        Input(ids.WORDS, "data"),
+        Input(ids.COMPARED_WORDS, "data"),
+        prevent_initial_call=True,
+    )
 
     @app.callback(
         Output(ids.TABLE, "rowData"), Input(ids.SETTLED, "data"), prevent_initial_call=True
@@ -168,10 +189,7 @@ def register(app: Dash, analyst: Analyst) -> None:
         return rows(obtain(analyst, settled))
 
     @app.callback(
-        Output(ids.CARDS, "children"),
-        Output(ids.MEASURES_SUMMARY, "children"),
-        Output(ids.DOMINANT, "children"),
-        Output(ids.HABITS, "children"),
+        Output(ids.WORDS, "data"),
         Input(ids.SETTLED, "data"),
         Input(ids.SELECTION, "data"),
         Input(ids.THEME, "data"),
@@ -179,7 +197,7 @@ def register(app: Dash, analyst: Analyst) -> None:
     )
     def _measures(settled: Any, selection: Any, theme: Any) -> Any:
         if not settled:
-            return (no_update,) * 4
+            return no_update
         return measures(analyst, settled, selection, THEMES.get(theme or "", LIGHT))
 
     @app.callback(
@@ -218,7 +236,7 @@ def register(app: Dash, analyst: Analyst) -> None:
         return listed, listed, a, b
 
     @app.callback(
-        Output(ids.COMPARISON, "children"),
+        Output(ids.COMPARED_WORDS, "data"),
         Output(ids.TRANSITION, "figure"),
         Output(ids.TRANSITION, "style"),
         Output(ids.DEPTH, "figure"),
@@ -244,10 +262,10 @@ def compare(analyst: Analyst, settled: Any, a: Any, b: Any, theme: Theme) -> tup
     found = compared(trace, a, b)
     if found is None:
         said = html.P("Two stacks see different tokens: choose two layers of one of them.")
-        return (said, *(no_update,) * 6)
+        return ({ids.COMPARISON: markup(said)}, *(no_update,) * 6)
     stack, first, second = found
     return (
-        comparison_facts(trace, first, second, stack),
+        {ids.COMPARISON: markup(comparison_facts(trace, first, second, stack))},
         *sized(transition_figure(trace, first, second, theme, stack)),
         *sized(depth_figure(trace, theme, stack)),
         *sized(loads_figure(trace, first, second, theme, stack)),

@@ -107,25 +107,23 @@ def _ribbons(
     fills: dict[str, list[str]] = {}
     strokes: dict[str, list[str]] = {}
 
-    def add(ribbon: Ribbon, fill: str, pale: str, stroke: str) -> None:
+    def add(ribbon: Ribbon, tints: tuple[str, str, str]) -> None:
+        fill, pale, stroke = tints
         fills.setdefault(pale if ribbon.dropped else fill, []).append(_path(ribbon))
         if ribbon.dropped:
             strokes.setdefault(stroke, []).append(_hatching(ribbon))
 
-    faint, veiled = rgba(theme.faded, 0.22), rgba(theme.faded, 0.1)
+    faint = (rgba(theme.faded, 0.22), rgba(theme.faded, 0.1), rgba(theme.faded, 0.45))
+    usual = [(rgba(color, 0.42), rgba(color, 0.1), color) for color in colors]
     for ribbon in layout.ribbons:
         # A flow of few tokens in a long text is noise at this size: faint, never left out.
         small = ribbon.layer > 0 and len(ribbon.tokens) < _FAINT_SHARE * tokens
-        color = colors[ribbon.expert]
-        if chosen is not None or small:
-            add(ribbon, faint, veiled, rgba(theme.faded, 0.45))
-        else:
-            add(ribbon, rgba(color, 0.42), rgba(color, 0.1), color)
+        add(ribbon, faint if chosen is not None or small else usual[ribbon.expert])
     if chosen is not None:
+        lit = [(rgba(color, 0.85), rgba(color, 0.2), color) for color in colors]
         for strand in layout.strands:
             if chosen[strand.tokens[0]]:
-                color = colors[strand.expert]
-                add(strand, rgba(color, 0.85), rgba(color, 0.2), color)
+                add(strand, lit[strand.expert])
     return [
         *(
             {**_shape("".join(parts)), "fillcolor": fill, "line": {"width": 0}}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,7 @@ from app.routing.trace import RouterLayer, RoutingTrace, Stack
 # A path through more layers than this is cut into lines.
 _PATH_LINE = 16
 # Of more ribbons than this fewer points are sensitive, or the figure gets slow.
-_MANY = 1500
+_MANY = 400
 
 
 def hover_tokens(
@@ -72,30 +73,33 @@ def hover_flows(
     y: list[float] = []
     texts: list[str] = []
     data: list[dict[str, int]] = []
+    scores = [layer.probabilities.tolist() for layer in layers]
     for ribbon in layout.ribbons:
         start, end = sum(ribbon.left) / 2, sum(ribbon.right) / 2
         selected = {"layer": ribbon.layer, "expert": ribbon.expert}
         if ribbon.layer == 0:
-            selected = {"token": int(ribbon.tokens[0]), "layer": 0}
+            selected = {"token": ribbon.tokens[0], "layer": 0}
         else:
             selected["source"] = ribbon.source
         x += [round(ribbon.layer + across, 3) for across, _ in steps]
         y += [round(start + (end - start) * along, 1) for _, along in steps]
-        texts += [_flow_text(ribbon, layers, tokens)] * len(steps)
+        mean = fmean(scores[ribbon.layer][token][ribbon.expert] for token in ribbon.tokens)
+        texts += [_flow_text(ribbon, layers, tokens, mean)] * len(steps)
         data += [selected] * len(steps)
     return _points(x, y, texts, data)
 
 
-def _flow_text(ribbon: Ribbon, layers: tuple[RouterLayer, ...], tokens: tuple[str, ...]) -> str:
+def _flow_text(
+    ribbon: Ribbon, layers: tuple[RouterLayer, ...], tokens: tuple[str, ...], mean: float
+) -> str:
     layer = layers[ribbon.layer]
     target = f"{layer_label(ribbon.layer).lower()}, expert {ribbon.expert}"
-    mean = float(layer.probabilities[ribbon.tokens, ribbon.expert].mean())
     score = f"{score_word(layer)} {probability(mean)}"
     names = token_list([tokens[token] for token in ribbon.tokens])
     count = len(ribbon.tokens)
     if ribbon.layer == 0 and count == 1:
         lost = f"<br>{dropped_text(layer)}" if ribbon.dropped else ""
-        return f"token {int(ribbon.tokens[0])} «{names}» → {target}<br>{score}{lost}"
+        return f"token {ribbon.tokens[0]} «{names}» → {target}<br>{score}{lost}"
     before = layers[ribbon.layer - 1]
     source = "" if ribbon.layer == 0 else f"layer {ribbon.layer}, expert {ribbon.source} → "
     rank = " at the same rank" if ribbon.layer and by_rank(before.top_k, layer.top_k) else ""

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import product
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,8 +52,7 @@ class Node:
         return (self.top + self.bottom) / 2
 
 
-@dataclass(frozen=True)
-class Ribbon:
+class Ribbon(NamedTuple):
     """Tokens that go from one place to an expert of `layer`.
 
     `source` is a row of tokens when `layer` is 0, else an expert of the layer before.
@@ -65,7 +65,7 @@ class Ribbon:
     expert: int
     left: tuple[float, float]
     right: tuple[float, float]
-    tokens: NDArray[np.int64]
+    tokens: tuple[int, ...]
     dropped: bool = False
 
 
@@ -186,7 +186,7 @@ def _strands(
             sorted(links, key=lambda link: (link[1], link[2], link[0])), 1, extent(index)
         )
         strands += [
-            Ribbon(index, link[0], link[1], left[link], right[link], np.array([link[3]]), link[2])
+            Ribbon(index, link[0], link[1], left[link], right[link], (link[3],), link[2])
             for link in links
         ]
     return strands
@@ -223,14 +223,16 @@ def _stack(
 ) -> dict[Link, tuple[float, float]]:
     """Edges of each link inside what it touches at `end`, one below the other as given."""
     counts = Counter(link[end] for link in links)
+    rooms = {which: extent(which) for which in counts}
     used: Counter[int] = Counter()
     edges = {}
     for link in links:
-        top, bottom = extent(link[end])
-        step = (bottom - top) / counts[link[end]]
-        position = used[link[end]]
+        which = link[end]
+        top, bottom = rooms[which]
+        step = (bottom - top) / counts[which]
+        position = used[which]
         edges[link] = (top + position * step, top + (position + 1) * step)
-        used[link[end]] += 1
+        used[which] = position + 1
     return edges
 
 
@@ -246,7 +248,7 @@ def _merge(strands: list[Ribbon]) -> list[Ribbon]:
             expert,
             (members[0].left[0], members[-1].left[1]),
             (members[0].right[0], members[-1].right[1]),
-            np.concatenate([member.tokens for member in members]),
+            tuple(token for member in members for token in member.tokens),
             dropped,
         )
         for (layer, source, expert, dropped), members in groups.items()

@@ -47,10 +47,17 @@ _BOTH = """async ([figure, width]) => {
     };
     const found = [ours, theirs].map((place) => {
         const from = place.getBoundingClientRect();
-        const words = [...place.querySelectorAll("text")].map((text) => {
+        const words = [...place.querySelectorAll("text")].flatMap((text) => {
+            const { fill } = getComputedStyle(text);
+            // Letters with a place each are texts of their own.
+            if (text.x.baseVal.numberOfItems > 1)
+                return [...text.textContent].map((letter, i) => {
+                    const { x, y, width, height } = text.getExtentOfChar(i);
+                    return [letter, x + width / 2, y + height / 2, fill];
+                });
             const box = text.getBoundingClientRect();
             const x = box.left + box.width / 2 - from.left, y = box.top + box.height / 2 - from.top;
-            return [text.textContent.trim(), x, y, getComputedStyle(text).fill];
+            return [[text.textContent.trim(), x, y, fill]];
         }).filter(([text]) => text);
         const fills = [...place.querySelectorAll("path")]
             .map((path) => getComputedStyle(path)).filter(({ fill }) => fill !== "none").map(shade);

@@ -111,7 +111,7 @@ def test_a_token_has_the_same_height_everywhere() -> None:
 
 def test_ribbons_hold_each_token_once_and_meet_their_nodes() -> None:
     layout = flow_layout(SMALL.layers)
-    ends = {(r.layer, r.source, r.expert): r.tokens.tolist() for r in layout.ribbons}
+    ends = {(r.layer, r.source, r.expert): list(r.tokens) for r in layout.ribbons}
     assert ends == {
         (0, 0, 0): [0],
         (0, 1, 0): [1],

@@ -184,7 +184,7 @@ def test_dropped_strands_end_at_the_foot_of_the_bar_of_their_expert() -> None:
         else:
             assert strand.right[1] <= node.lost + 1e-6
     for ribbon in layout.ribbons:
-        assert set(trace.layers[ribbon.layer].dropped[ribbon.tokens]) == {ribbon.dropped}
+        assert set(trace.layers[ribbon.layer].dropped[list(ribbon.tokens)]) == {ribbon.dropped}
 
 
 def test_drops_by_position_and_layer() -> None:
