@@ -182,4 +182,6 @@ def visit(browser: Browser, server: Server) -> Iterator[Callable[..., Visitor]]:
     problems = [problem for visitor in visitors for problem in visitor.problems]
     for visitor in visitors:
         visitor.context.close()
-    assert not problems
+    # What a server said of it is gone with the test's folder otherwise.
+    logs = {visitor.server.log for visitor in visitors} if problems else set()
+    assert not problems, "\n".join(log.read_text(errors="replace")[-4000:] for log in logs)

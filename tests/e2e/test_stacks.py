@@ -91,17 +91,27 @@ def cells(visitor: Visitor, figure: str) -> list[str]:
 
 
 def painted(visitor: Visitor, figure: str) -> list[str]:
-    """What a heatmap's cells do say: words of some size inside the figure."""
+    """What a heatmap's cells do say, row by row: words of some size inside the figure."""
     texts: list[str] = visitor.page.evaluate(
         """id => {
             const { left, top, w, h } = document.getElementById(id).geometry;
-            const from = document.querySelector(`#${id} svg`).getBoundingClientRect();
-            const x = from.left + left, y = from.top + top;
+            const svg = document.querySelector(`#${id} svg`).getBoundingClientRect();
+            // The letters of a row are one text with a place for each.
+            const parts = (text) => text.x.baseVal.numberOfItems < 2
+                ? [[text.textContent, text.getBoundingClientRect()]]
+                : [...text.textContent].map((letter, i) => {
+                    const { x, y, width, height } = text.getExtentOfChar(i);
+                    return [letter, new DOMRect(svg.left + x, svg.top + y, width, height)];
+                });
+            const x = svg.left + left, y = svg.top + top;
             const inside = (box) =>
                 box.width > 0 && box.left >= x - 1 && box.right <= x + w + 1 &&
                 box.top >= y - 1 && box.bottom <= y + h + 1;
-            return [...document.querySelectorAll(`#${id} .words text`)].map(
-                (text) => inside(text.getBoundingClientRect()) ? text.textContent : 'outside');
+            const middle = (box) => [box.top + box.height / 2, box.left + box.width / 2];
+            return [...document.querySelectorAll(`#${id} .words text`)].flatMap(parts)
+                .map(([text, box]) => [inside(box) ? text : 'outside', ...middle(box)])
+                .sort(([, y, x], [, b, a]) => Math.abs(y - b) > 4 ? y - b : x - a)
+                .map(([text]) => text);
         }""",
         figure,
     )
@@ -529,6 +539,10 @@ def test_layers_compared(visit: Visit) -> None:
         page.wait_for_selector(f"#comparison-facts dt:has-text('{names}')")
         tokens = len(columns(visitor, _grid_of(a)))
         page.wait_for_selector(f"#comparison-facts dd:has-text('n = {tokens} tokens')")
+        page.wait_for_function(
+            "seen => !seen.includes(document.getElementById('comparison-facts').innerText)",
+            arg=[facts for facts, _ in seen],
+        )
         seen.add((page.inner_text("#comparison-facts"), str(visitor.figure("transition-figure"))))
     assert len({facts for facts, _ in seen}) == len({figure for _, figure in seen}) == 3
     last = visitor.figure("transition-figure")
