@@ -5,20 +5,26 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import os
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from app import __version__
+from app.corpus.library import Library
+from app.corpus.uploads import Uploads
 from app.figures.flow import flow_figure
 from app.figures.grid import grid_figure
 from app.figures.load import load_figure
 from app.figures.measures import measures_figure
+from app.jobs import Jobs
 from app.queueing import Queue
 from app.recording.base import Entry, Receipt, RecordedRun, Recorder, RecordingError
 from app.recording.mlflow_recorder import MlflowRecorder
@@ -39,12 +45,15 @@ _CACHED_TRACES = 512
 _CACHED_BYTES = 64_000_000
 _PATIENCE_SECONDS = 1.0
 _QUEUE = 64
+# A folder that holds no corpus pass.
+_NOWHERE = Path(os.devnull)
 # A model whose pass takes longer is no reason to keep others from being drawn.
 _QUICK_SECONDS = 0.1
 
 
 class Analyst:
-    """Analyses texts with the models of a registry and keeps them with a recorder.
+    """Analyses texts with the models of a registry and keeps them with a recorder; `library`
+    holds the passes over corpora, `uploads` their files, `jobs` carries them on.
 
     Safe to share between threads and visitors: what it remembers are pure results.
     """
@@ -55,11 +64,17 @@ class Analyst:
         recorder: Recorder,
         max_tokens: int,
         queue: Queue | None = None,
+        library: Library | None = None,
+        uploads: Uploads | None = None,
+        environment: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self.registry = registry
         self.recorder = recorder
         self.max_tokens = max_tokens
         self.queue = Queue(_QUEUE) if queue is None else queue
+        self.library = Library(_NOWHERE) if library is None else library
+        self.uploads = Uploads(_NOWHERE, 0) if uploads is None else uploads
+        self.jobs = Jobs(self.library, environment)
         # By model and task, or as a recorded run by its id.
         self._traces: OrderedDict[tuple[str, Task | str], RoutingTrace] = OrderedDict()
         self._bytes = 0
@@ -190,7 +205,10 @@ def build_analyst(settings: Settings) -> Analyst:
     )
     queue = Queue(settings.queue)
     recorder = MlflowRecorder(settings, figures_of, queue.give_way)
-    return Analyst(registry, recorder, settings.max_tokens, queue)
+    library = Library(settings.data_dir)
+    uploads = Uploads(settings.data_dir, settings.upload_mb * 1_000_000)
+    environment = settings.environment()
+    return Analyst(registry, recorder, settings.max_tokens, queue, library, uploads, environment)
 
 
 def _bytes(trace: RoutingTrace) -> int:

@@ -79,6 +79,7 @@ class Settings(BaseSettings):
     )
     dtype: Literal["float32", "bfloat16"] = Field("float32", alias="MOESCOPE_DTYPE")
     queue: int = Field(64, alias="MOESCOPE_QUEUE", ge=1, le=1000)
+    upload_mb: int = Field(2000, alias="MOESCOPE_UPLOAD_MB", ge=1, le=1_000_000)
     mlflow_tracking_uri: str = Field("", alias="MLFLOW_TRACKING_URI")
     mlflow_experiment: str = Field("moescope", alias="MLFLOW_EXPERIMENT_NAME", min_length=1)
     mlflow_ui: str = Field("", alias="MOESCOPE_MLFLOW_UI")
@@ -174,6 +175,16 @@ class Settings(BaseSettings):
         default = next((spec for spec in listed if spec.id == self.model), None)
         specs = [default or _parse_model(self.model), *listed]
         return {spec.id: _of_a_listed_folder(spec, specs) for spec in specs}
+
+    def environment(self) -> dict[str, str]:
+        """The variables that give another process the same settings, secrets among them."""
+        plain = {
+            str(field.alias): getattr(self, name) for name, field in type(self).model_fields.items()
+        }
+        return {
+            name: value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+            for name, value in plain.items()
+        }
 
     @property
     def default_model(self) -> str:

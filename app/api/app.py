@@ -14,8 +14,10 @@ from fastapi_offline import FastAPIOffline
 from app import __version__
 from app.analysis import Analyst
 from app.api import problem
+from app.api.corpora import corpora
 from app.api.downloads import exports, run_files
 from app.api.limits import BodyLimit
+from app.api.passes import passes, uploads
 from app.api.routes import api, health
 from app.api.runs import history, store
 
@@ -36,9 +38,11 @@ def create_api(analyst: Analyst, *others: APIRouter) -> FastAPI:
         gc.freeze()
         analyst.registry.start_loading(analyst.registry.default)
         analyst.recorder.start()
+        analyst.jobs.start()
         # All that may wait in the queue have a thread, or it would never be full.
         to_thread.current_default_thread_limiter().total_tokens += analyst.queue.limit
         yield
+        await to_thread.run_sync(analyst.jobs.close)
         # What was accepted is written before the process ends.
         await to_thread.run_sync(analyst.recorder.close)
 
@@ -52,7 +56,18 @@ def create_api(analyst: Analyst, *others: APIRouter) -> FastAPI:
         swagger_ui_parameters={"validatorUrl": None},
     )
     app.state.analyst = analyst
-    for router in (health, api, run_files, exports, history, store, *others):
+    for router in (
+        health,
+        api,
+        run_files,
+        exports,
+        history,
+        store,
+        uploads,
+        passes,
+        corpora,
+        *others,
+    ):
         app.include_router(router)
     app.add_middleware(BodyLimit)
     problem.install(app)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.api.paths import is_api
+from app.api.paths import is_api, is_upload
 from app.api.problem import problem
 
 MOST_BYTES = 1_000_000
@@ -13,13 +13,14 @@ _MOST_DRAINED = 32 * MOST_BYTES
 
 
 class BodyLimit:
-    """Answers 413 to an API request whose body is larger than a text can be."""
+    """Answers 413 to an API request whose body is larger than a text can be; uploads of corpora
+    have a limit of their own."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or not is_api(scope):
+        if scope["type"] != "http" or not is_api(scope) or is_upload(scope):
             await self.app(scope, receive, send)
             return
         body, size, more = bytearray(), 0, True

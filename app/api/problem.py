@@ -12,6 +12,8 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
+from app.corpus.reading.source import SourceError
+from app.corpus.uploads import UploadTooLargeError
 from app.recording.base import InvalidQueryError, RecordingError, RunNotFoundError
 from app.routing.errors import (
     BusyError,
@@ -33,7 +35,9 @@ _STATUS: dict[type[Exception], int] = {
     InvalidTaskError: 422,
     UnknownModelError: 422,
     InvalidQueryError: 422,
+    SourceError: 422,
     TextTooLongError: 413,
+    UploadTooLargeError: 413,
     RunNotFoundError: 404,
     BusyError: 503,
     ModelNotReadyError: 503,

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
+
+from transformers import PreTrainedTokenizerBase
 
 from app.routing.errors import InvalidTaskError, InvalidTextError, TextTooLongError
 from app.routing.loaded import LoadedModel
@@ -14,6 +16,14 @@ from app.routing.task import check_text
 # beyond this is over any limit and is refused without being tokenised.
 _MOST_CHARACTERS_PER_TOKEN = 64
 _NOWHERE = (-1, -1)
+
+
+class Tokenizing(Protocol):
+    """What encoding needs of a model."""
+
+    @property
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        """Its tokenizer."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +73,27 @@ def decoder_start(loaded: LoadedModel) -> int:
     return int(start)
 
 
+def encode_beginning(loaded: Tokenizing, text: str, max_tokens: int) -> tuple[Encoded, int]:
+    """The tokens of as much of a text's beginning as has at most `max_tokens`, special ones
+    included, and the number of its characters: they are those of a text that ends there.
+
+    Raises InvalidTextError, or TextTooLongError where not even one character fits.
+    """
+    size = min(len(text), max_tokens * _MOST_CHARACTERS_PER_TOKEN)
+    while size > 0:
+        check_text(text[:size])
+        found = _tokens_of(loaded, {"text": text[:size]}, "text")
+        if len(found.ids) <= max_tokens:
+            return found, size
+        ends = [end for _, end in found.offsets if end > 0]
+        if ends:
+            kept = max_tokens - (len(found.ids) - len(ends))
+            size = min(size - 1, ends[kept - 1]) if kept > 0 else 0
+        else:
+            size = min(size - 1, size * max_tokens // len(found.ids))
+    raise TextTooLongError(f"the text has no beginning of at most {max_tokens} tokens")
+
+
 def _encode(
     loaded: LoadedModel, text: str, max_tokens: int, name: str, arguments: dict[str, Any]
 ) -> Encoded:
@@ -71,6 +102,15 @@ def _encode(
         raise TextTooLongError(
             f"the {name} has {len(text):,} characters; the limit is {max_tokens} tokens"
         )
+    found = _tokens_of(loaded, arguments, name)
+    if len(found.ids) > max_tokens:
+        raise TextTooLongError(
+            f"the {name} has {len(found.ids):,} tokens; the limit is {max_tokens}"
+        )
+    return found
+
+
+def _tokens_of(loaded: Tokenizing, arguments: dict[str, Any], name: str) -> Encoded:
     # Tokenizers in plain Python don't know the places of their tokens.
     fast = bool(loaded.tokenizer.is_fast)
     places: Any = {"return_offsets_mapping": True} if fast else {}
@@ -78,8 +118,6 @@ def _encode(
     ids: list[int] = found["input_ids"]
     if not ids:
         raise InvalidTextError(f"the model's tokenizer finds no token in the {name}")
-    if len(ids) > max_tokens:
-        raise TextTooLongError(f"the {name} has {len(ids):,} tokens; the limit is {max_tokens}")
     if not fast:
         return Encoded.placeless(ids)
     # The library gives tokens that it adds a place of no width.

@@ -1,0 +1,1 @@
+"""Files as documents: formats, encodings, broken rows, a place to go on from."""

@@ -1,0 +1,86 @@
+"""A pass over a corpus from where it stands to its run: what command line and jobs call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from app.corpus import running
+from app.corpus.library import Library
+from app.corpus.on_ray import Cluster, Recipe, run_on_ray
+from app.corpus.order import Progress
+from app.corpus.reading.source import Corpus, Selection
+from app.corpus.state import Kept
+from app.recording.corpus_runs import CorpusRecorder
+from app.routing.models import ModelRegistry
+from app.settings import Settings
+
+_LOAD_SECONDS = 3600.0
+_TELL_SECONDS = 0.5
+
+Tell = Callable[[Progress], None]
+Stop = Callable[[], bool]
+
+
+class Passes:
+    """Carries on the passes of a library in this process and thread."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.library = Library(settings.data_dir)
+        self.registry = ModelRegistry(
+            settings.model_specs(), settings.dtype, settings.threads, settings.data_dir / "models"
+        )
+        self._recorder = CorpusRecorder(settings)
+        self._settings = settings
+
+    def go_on(
+        self,
+        id_: str,
+        tell: Tell,
+        stop: Stop = lambda: False,
+        cluster: Cluster | None = None,
+    ) -> bool:
+        """Goes on with a pass until its end, or until `stop` says so; gives which.
+
+        In this process, or on a Ray `cluster`. Whoever looks at the library sees how far it is.
+        Raises PassNotFoundError, BusyPassError, SourceError, RoutingError, RayError or OSError.
+        """
+        about = self.library.find(id_).about
+        order = about.order
+        with Kept(self.library.folder(id_)).alone():
+            corpus = Corpus(
+                [Path(name) for name in order.files], Selection(order.text, order.labels)
+            )
+            loaded = self.registry.get(order.model, _LOAD_SECONDS)
+            kept = running.begin(self.library, id_, loaded)
+            if kept.state().finished:
+                return True
+            told = 0.0
+
+            def tell_both(progress: Progress) -> None:
+                nonlocal told
+                tell(progress)
+                if progress.seconds - told > _TELL_SECONDS or progress.done == progress.size:
+                    told = progress.seconds
+                    self.library.tell(id_, progress)
+
+            if cluster is None:
+                return running.run(loaded, corpus, order, kept, tell_both, stop)
+            recipe = self._recipe(order.model)
+            return run_on_ray(loaded, corpus, order, kept, cluster, recipe, tell_both, stop)
+
+    def _recipe(self, model: str) -> Recipe:
+        of = self._settings
+        return Recipe(of.model_specs()[model], of.dtype, of.threads, of.data_dir / "models")
+
+    def record(self, id_: str) -> str:
+        """Makes a run of a finished pass, or finds the one it has; gives its id.
+
+        Raises PassNotFoundError or RecordingError.
+        """
+        found = self.library.find(id_)
+        if found.run_id is not None:
+            return found.run_id
+        run_id = self._recorder.record(found, self.library.counts(id_), self.library.folder(id_))
+        self.library.recorded(id_, run_id)
+        return run_id
