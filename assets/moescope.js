@@ -17,6 +17,7 @@
     document.documentElement.dataset.agThemeMode = theme;
     if (document.getElementById("flow-figure")) set("theme", { data: theme });
     if (document.getElementById("changes-figure")) set("compare-theme", { data: theme });
+    if (document.getElementById("experts-cards")) set("experts-theme", { data: theme });
   }
 
   document.addEventListener("keydown", (event) => {

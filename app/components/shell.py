@@ -58,6 +58,8 @@ def shell() -> html.Div:
                             dbc.NavLink("Live", href=links.to("/"), active="exact"),
                             dbc.NavLink("Runs", href=links.to("/runs"), active="exact"),
                             dbc.NavLink("Compare", href=links.to("/compare"), active="exact"),
+                            dbc.NavLink("Corpora", href=links.to("/corpora"), active="exact"),
+                            dbc.NavLink("Experts", href=links.to("/experts"), active="exact"),
                             dbc.NavLink("Metrics", href=links.to("/metrics"), active="exact"),
                         ],
                         **attributes(aria_label="Pages"),

@@ -10,7 +10,7 @@ from dash import Dash, set_props
 
 from app.analysis import Analyst
 from app.components import controls, diagrams, entry, ids, settled, shell, store_notice
-from app.pages import compare, live, metrics, not_found, run, runs
+from app.pages import compare, corpora, experts, live, metrics, not_found, run, runs
 
 log = logging.getLogger(__name__)
 _SORRY = "Something went wrong on the server; its log says more. Nothing that was recorded is lost."
@@ -42,6 +42,8 @@ def create_app(analyst: Analyst, base_path: str = "") -> Dash:
         ("live", "/", "", "MoEScope", live.layout(analyst)),
         ("runs", "/runs", "", "Runs · MoEScope", runs.layout(analyst)),
         ("compare", "/compare", "", "Compare · MoEScope", compare.layout(analyst)),
+        ("corpora", "/corpora", "", "Corpora · MoEScope", corpora.layout(analyst)),
+        ("experts", "/experts", "", "Experts · MoEScope", experts.layout(analyst)),
         ("metrics", "/metrics", "", "Metrics · MoEScope", metrics.layout),
         ("run", "", "/runs/<run_id>", "Run · MoEScope", run.layout(analyst)),
     )
@@ -54,8 +56,9 @@ def create_app(analyst: Analyst, base_path: str = "") -> Dash:
     for part in (controls, settled, entry, store_notice):
         part.register(app, analyst)
     diagrams.register(app)
-    for page in (runs, run, compare):
+    for page in (runs, run, compare, experts):
         page.register(app, analyst)
+    corpora.register(app)
     metrics.register(app)
     return app
 

@@ -1,0 +1,1 @@
+"""Figures of an expert atlas: what `app.corpus.atlas` found in, Plotly figures out."""
