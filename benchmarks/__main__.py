@@ -7,12 +7,23 @@ import sys
 import time
 from pathlib import Path
 
-from benchmarks import answering, crowd, exporting, loading, painting, recording, tracing, visiting
+from benchmarks import (
+    answering,
+    corpora,
+    crowd,
+    exporting,
+    loading,
+    painting,
+    recording,
+    tracing,
+    visiting,
+)
 from benchmarks.measure import Amount, Result, Unmeasured
 from benchmarks.setting import machine
 
 BENCHMARKS = {
     "tracing": tracing.run,
+    "corpora": corpora.run,
     "loading": loading.run,
     "exporting": exporting.run,
     "recording": recording.run,

@@ -159,9 +159,9 @@ def _job(id_: str, settings: Settings) -> int:
         )
         if done:
             passes.record(id_)
-    except PassNotFoundError:
-        return DONE  # removed meanwhile
-    except (SourceError, RoutingError, BusyPassError, RecordingError) as error:
+    except (PassNotFoundError, BusyPassError):
+        return DONE  # removed meanwhile, or another server is at it
+    except (SourceError, RoutingError, RecordingError) as error:
         passes.library.failed(id_, str(error))
         return FAILED
     return DONE
