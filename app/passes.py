@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from app.corpus import running
@@ -55,19 +56,24 @@ class Passes:
             kept = running.begin(self.library, id_, loaded)
             if kept.state().finished:
                 return True
-            told = 0.0
+            told, last = 0.0, Progress(size=corpus.size)
 
             def tell_both(progress: Progress) -> None:
-                nonlocal told
+                nonlocal told, last
+                last = progress
                 tell(progress)
-                if progress.seconds - told > _TELL_SECONDS or progress.done == progress.size:
+                if progress.seconds - told > _TELL_SECONDS:
                     told = progress.seconds
                     self.library.tell(id_, progress)
 
             if cluster is None:
-                return running.run(loaded, corpus, order, kept, tell_both, stop)
-            recipe = self._recipe(order.model)
-            return run_on_ray(loaded, corpus, order, kept, cluster, recipe, tell_both, stop)
+                done = running.run(loaded, corpus, order, kept, tell_both, stop)
+            else:
+                recipe = self._recipe(order.model)
+                done = run_on_ray(loaded, corpus, order, kept, cluster, recipe, tell_both, stop)
+            # What stands after the last document is read too, though it is none.
+            self.library.tell(id_, replace(last, done=last.size) if done else last)
+            return done
 
     def _recipe(self, model: str) -> Recipe:
         of = self._settings

@@ -104,7 +104,7 @@
         [experts, `Experts of ${line.name}`],
       ].forEach(([place, label]) => place.setAttribute("aria-label", label));
       swap(pause, resume, PAUSABLE.includes(line.status), RESUMABLE.includes(line.status));
-      experts.hidden = !line.documents;
+      experts.hidden = !line.counted;
       skipped.hidden = !line.skipped;
       const now = JSON.stringify(line.skips);
       if (reasons.dataset.shown !== now) {

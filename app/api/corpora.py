@@ -49,6 +49,7 @@ class Corpus(BaseModel):
     model: str
     documents: int = Field(description="Counted so far")
     tokens: int = Field(description="Counted so far")
+    counted: bool = Field(description="Whether there is an atlas already")
     finished: bool
     status: Status
     detail: str = Field(description="Why it failed, or could not be recorded")
@@ -131,6 +132,7 @@ def line(found: Pass, request: Request) -> dict[str, Any]:
         "model": order.model,
         "documents": progress.documents,
         "tokens": progress.tokens,
+        "counted": found.state.number > 0,
         "finished": found.state.finished,
         "status": found.status,
         "detail": found.detail,

@@ -164,6 +164,9 @@ def _job(id_: str, settings: Settings) -> int:
     except (SourceError, RoutingError, RecordingError) as error:
         passes.library.failed(id_, str(error))
         return FAILED
+    except OSError:
+        if passes.library.folder(id_).exists():
+            raise
     return DONE
 
 

@@ -29,7 +29,6 @@ from app.routing.models import ModelRegistry
 from app.settings import ModelSpec
 
 LOCAL = "local"
-_HERE = "127.0.0.1"
 _LOAD_SECONDS = 3600.0
 _ANSWER_SECONDS = 5.0
 # Read by Ray when it is imported. What goes wrong comes as an exception; the rest is in its logs.
@@ -38,6 +37,9 @@ _QUIET = {
     "RAY_BACKEND_LOG_LEVEL": "fatal",
     "RAY_DATA_LOG_LEVEL": "CRITICAL",
 }
+# Named after the systems where it is the default: Ray takes 127.0.0.1 as this machine's address,
+# and listens there only. An address given to `init` it would replace by one that others reach.
+_ALONE = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 
 
 class RayMissingError(Exception):
@@ -163,14 +165,14 @@ def _progress(tally: Tally, corpus: Corpus) -> Progress:
 @contextmanager
 def _connected(cluster: Cluster, threads: int) -> Iterator[int]:
     """While it lasts Ray is there; gives how many workers to have. Raises RayError."""
-    if cluster.address != LOCAL:
+    alone = cluster.address == LOCAL
+    if not alone:
         _check_answers(cluster.address)
-    os.environ.update(_QUIET)
+    os.environ.update(_QUIET | (_ALONE if alone else {}))
     fitting = max(1, (os.cpu_count() or 1) // threads)
     local = {
         "num_cpus": (cluster.workers or fitting) * threads,
         "include_dashboard": False,
-        "_node_ip_address": _HERE,
     }
     with _hushed():
         import ray
@@ -181,7 +183,7 @@ def _connected(cluster: Cluster, threads: int) -> Iterator[int]:
                 address=cluster.address,
                 logging_level=logging.CRITICAL,
                 log_to_driver=False,
-                **(local if cluster.address == LOCAL else {}),
+                **(local if alone else {}),
             )
         except (ConnectionError, OSError, RuntimeError, ValueError) as error:
             raise RayError(f"no Ray answers at {cluster.address}") from error
@@ -215,9 +217,13 @@ def _plain_errors() -> Iterator[None]:
     except Exception as error:
         inner: BaseException | None = error
         while inner is not None:
-            if isinstance(inner, SourceError | RoutingError):
+            # Ray's wrapper is of the class of what it wraps as well.
+            wrapped = getattr(inner, "cause", None)
+            if wrapped is None and isinstance(inner, SourceError | RoutingError):
+                # To our one line it adds some of its own.
+                inner.args = (str(inner).partition("\n")[0],)
                 raise inner from error
-            inner = getattr(inner, "cause", None) or inner.__cause__
+            inner = wrapped or inner.__cause__
         raise
 
 

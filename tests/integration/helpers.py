@@ -66,7 +66,7 @@ def is_ready(address: str) -> bool:
     """Whether a server listens there and its default model answers."""
     try:
         return ask(f"{address}/readyz").status == 200
-    except (urllib.error.URLError, ConnectionError):
+    except OSError:  # not there yet, or too busy to answer
         return False
 
 

@@ -7,9 +7,11 @@ import json
 import random
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -125,6 +127,16 @@ def is_the_same(found: Pass, expected: Pass) -> None:
     assert found.tokens().equals(expected.tokens())
 
 
+def addresses_listened_at() -> set[str]:
+    """By the processes that this one started, and those that they did."""
+    found = set()
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            sockets = process.net_connections("tcp")
+            found |= {each.laddr.ip for each in sockets if each.status == psutil.CONN_LISTEN}
+    return found
+
+
 def flat_type(kind: pa.DataType) -> pa.DataType:
     return flat_type(kind.value_type) if hasattr(kind, "value_type") else kind
 
@@ -140,8 +152,15 @@ def flat(values: pa.ChunkedArray) -> np.ndarray:
 def test_two_workers_count_what_one_process_counts(
     loaded: LoadedModel, local: Pass, tmp_path: Path
 ) -> None:
-    found = Pass(loaded, local.order, tmp_path)
-    assert found.on_ray()
+    found, heard = Pass(loaded, local.order, tmp_path), set()
+
+    def listen() -> bool:
+        heard.update(addresses_listened_at())
+        return False
+
+    assert found.on_ray(stop=listen)
+    assert heard, "Ray's processes were not found"
+    assert heard <= {"127.0.0.1", "::ffff:127.0.0.1", "::1"}, "others can reach it"
     assert len(found.told) > 2, "the corpus is one window: nothing was shared"
     assert found.told[-1].done == found.told[-1].size
     assert found.told[-1].skipped == 3

@@ -12,7 +12,7 @@ from typing import BinaryIO, NamedTuple, cast
 
 from app.corpus.reading.rows import MOST_LINE_BYTES, TOO_LONG, Mark, reading
 
-_CHUNK_BYTES = 1024 * 1024
+_CHUNK_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
