@@ -246,7 +246,7 @@ def test_a_killed_pass_goes_on(
         (b"\x89PNG\r\n\x1a\n" + b"\0" * 50, (), "some.csv"),
         (b"a,b\nhello there,2\n", ("--text", "words"), "words"),
         (b"text\nhello\n", ("--max-tokens", "0"), "--max-tokens"),
-        (b"text\nhello\n", ("--model", "none/such"), "none/such"),
+        (b"text\nhello\n", ("--model", "none/such"), "no model of that name"),
         (b"text\nhello\n", ("--label", "x", "--no-labels"), "--no-labels"),
     ],
 )
