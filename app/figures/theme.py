@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from app.routing.metrics import expert_load
 from app.routing.trace import RouterLayer
@@ -95,20 +96,29 @@ MONO = "ui-monospace, SFMono-Regular, Menlo, Consolas, 'DejaVu Sans Mono', monos
 
 
 def expert_colors(theme: Theme, layers: tuple[RouterLayer, ...]) -> list[str]:
-    """A colour per expert, the same in all layers of a stack.
+    """A colour per expert, the same in all layers of a stack, by `colors_by_load`."""
+    experts = max(layer.num_experts for layer in layers)
+    # At every key: no load is worked out where none decides.
+    if experts <= len(theme.experts):
+        return list(theme.experts[:experts])
+    return colors_by_load(theme, [expert_load(la.experts, la.num_experts) for la in layers])
+
+
+def colors_by_load(theme: Theme, loads: Sequence[NDArray[np.float64]]) -> list[str]:
+    """A colour per expert, from the load of each expert in each layer, float64 [E] of each.
 
     Up to as many experts as the palette has, each has its own; beyond, the ones with the
     highest load over all layers have, and the rest are grey.
     """
     palette = theme.experts
-    experts = max(layer.num_experts for layer in layers)
+    experts = max(map(len, loads))
     if experts <= len(palette):
         return list(palette[:experts])
-    load = np.zeros(experts)
-    for layer in layers:
-        load[: layer.num_experts] += expert_load(layer.experts, layer.num_experts)
+    total = np.zeros(experts)
+    for load in loads:
+        total[: len(load)] += load
     colors = [theme.other_expert] * experts
-    for color, expert in zip(palette, sorted(np.argsort(-load)[: len(palette)]), strict=True):
+    for color, expert in zip(palette, sorted(np.argsort(-total)[: len(palette)]), strict=True):
         colors[int(expert)] = color
     return colors
 
