@@ -9,18 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.corpus.atlas.labels import LabelProfile
+from app.figures.atlas.cells import over_experts
 from app.figures.atlas.words import interval, is_clear, share
 from app.figures.labels import count_of, number, token_label
 from app.figures.theme import (
     LIGHT,
     Theme,
-    axis_title,
     base_layout,
-    cell_axis,
     cell_texts,
     ink,
     mix,
-    thinned,
 )
 
 # The scale ends at eight times, and at an eighth of, the chance level.
@@ -92,21 +90,7 @@ def risk_figure(profile: LabelProfile, theme: Theme = LIGHT) -> dict[str, Any]:
             },
             "height": max(120, 56 + _ROW_HEIGHT * len(rows)),
             "margin": {"l": left, "r": 64, "t": 8, "b": 40},
-            "xaxis": {
-                **cell_axis([str(e) for e in range(experts)], every=thinned(experts, 32)),
-                "title": axis_title("expert", 4),
-            },
-            "yaxis": cell_axis(names, reverse=True),
-            "shapes": [
-                {
-                    "type": "rect",
-                    "x0": -0.5,
-                    "x1": experts - 0.5,
-                    "y0": -0.5,
-                    "y1": len(rows) - 0.5,
-                    "line": {"color": theme.rule, "width": 1},
-                }
-            ],
+            **over_experts(names, experts, theme),
         },
     }
 

@@ -6,18 +6,16 @@ import math
 from typing import Any
 
 from app.corpus.atlas.tokens import TokenRouting
+from app.figures.atlas.cells import over_experts
 from app.figures.atlas.words import share
 from app.figures.labels import count_of, layer_label
 from app.figures.theme import (
     LIGHT,
     Theme,
-    axis_title,
     base_layout,
-    cell_axis,
     cell_texts,
     ink,
     mix,
-    thinned,
 )
 
 _ROW_HEIGHT = 28
@@ -64,21 +62,7 @@ def token_figure(routing: TokenRouting, theme: Theme = LIGHT) -> dict[str, Any]:
             "meta": {"least_width": max(320, 88 + 10 * experts)},
             "height": 52 + _ROW_HEIGHT * len(rows),
             "margin": {"l": 64, "r": 8, "t": 8, "b": 40},
-            "xaxis": {
-                **cell_axis([str(e) for e in range(experts)], every=thinned(experts, 32)),
-                "title": axis_title("expert", 4),
-            },
-            "yaxis": cell_axis(names, reverse=True),
-            "shapes": [
-                {
-                    "type": "rect",
-                    "x0": -0.5,
-                    "x1": experts - 0.5,
-                    "y0": -0.5,
-                    "y1": len(rows) - 0.5,
-                    "line": {"color": theme.rule, "width": 1},
-                }
-            ],
+            **over_experts(names, experts, theme),
         },
     }
 
