@@ -23,9 +23,10 @@ def summary(found: Pass, counts: Counts, pieces: Mapping[int, str]) -> str:
         lines.append(f"skipped {number:,}: {reason} ({where}{' …' if number > 3 else ''})")
     for index, layer in enumerate(counts.shape):
         load = atlas.load(counts, index)
+        tables = atlas.layer_tables(counts, index, counts.label_columns)
         lines.append(f"{layer.name}, uniform load {1 / layer.num_experts:.1%}")
         for expert in range(layer.num_experts):
-            label, _ = atlas.speciality(counts, index, expert, counts.label_columns, pieces)
+            label, _ = atlas.speciality(counts, index, expert, counts.label_columns, pieces, tables)
             interval = f"{load.low[expert]:.1%}–{load.high[expert]:.1%}"
             share = f"{load.value[expert]:.1%}"
             lines.append(f"  expert {expert:<3} load {share:>6} ({interval})  {printable(label)}")

@@ -8,7 +8,8 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from pathlib import Path
+from typing import IO, Any
 
 import numpy as np
 import pyarrow as pa
@@ -16,7 +17,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from app.corpus.atlas.labels import LabelProfile
-from app.corpus.atlas.tokens import pointwise_information, tokens_of_layer
+from app.corpus.atlas.tokens import tokens_of_layer
 from app.corpus.atlases import Atlas
 from app.corpus.counting.counts import Counts
 from app.corpus.counting.ratios import ratio
@@ -83,66 +84,75 @@ TOKENS_SCHEMA = pa.schema(
 )
 
 
-def atlas_table(atlas: Atlas) -> pa.Table:
-    """A row for each expert of each layer.
+def experts_of(atlas: Atlas, layer: int) -> pa.Table:
+    """A row for each expert of a layer.
 
     Intervals are at 95 %; `uniform` is 1/N. `best_labels` are the values whose corrected
     interval lies above 1, with their risk ratio; `top_tokens` those with the highest pointwise
     mutual information, a space between two. `documents` and `tokens` are the corpus'.
     """
-    rows = [row for layer in range(len(atlas.counts.shape)) for row in _experts(atlas, layer)]
-    return _table(rows, ATLAS_SCHEMA)
+    return pa.Table.from_pylist(list(_experts(atlas, layer)), schema=ATLAS_SCHEMA)
 
 
-def labels_table(atlas: Atlas) -> pa.Table:
-    """A row for each label value of each expert of each layer: `label_profile`.
+def labels_of(atlas: Atlas, layer: int) -> pa.Table:
+    """A row for each label value of each expert of a layer: `label_profile`.
 
     `documents` and `tokens` are the value's, `share` is P(expert | value), `baseline`
     P(expert), `recall` the value's share of the expert's labelled tokens; `low` and `high` are
     at `level`, which is corrected for `comparisons`.
     """
     counts = atlas.counts
-    tables = [
+    columns = [
         _labels(counts, layer, column, atlas.profile(layer, column))
-        for layer in range(len(counts.shape))
         for column in counts.label_columns
     ]
-    return pa.concat_tables(tables) if tables else LABELS_SCHEMA.empty_table()
+    return pa.concat_tables(columns) if columns else LABELS_SCHEMA.empty_table()
 
 
-def tokens_table(atlas: Atlas) -> pa.Table:
+def tokens_of(atlas: Atlas, layer: int) -> pa.Table:
     """A row for each token that an expert of a layer took: how often, of how many, its share
     of the token's assignments, and its pointwise mutual information in bits.
 
     Tokens that stand for no text are left out.
     """
-    counts = atlas.counts
-    ids = list(atlas.pieces)
-    words = pa.array([atlas.pieces[id_] for id_ in ids], pa.string())
-    place = {id_: row for row, id_ in enumerate(ids)}
-    tables = [_tokens(counts, layer, words, place) for layer in range(len(counts.shape))]
-    return pa.concat_tables(tables)
+    return _tokens(atlas.counts, layer, atlas.pieces)
 
 
-_TABLES: Mapping[str, Callable[[Atlas], pa.Table]] = {
-    "atlas": atlas_table,
-    "labels": labels_table,
-    "tokens": tokens_table,
+_TABLES: Mapping[str, tuple[Callable[[Atlas, int], pa.Table], pa.Schema]] = {
+    "atlas": (experts_of, ATLAS_SCHEMA),
+    "labels": (labels_of, LABELS_SCHEMA),
+    "tokens": (tokens_of, TOKENS_SCHEMA),
 }
-NAMES = ("atlas.csv", "atlas.parquet", "labels.csv", "labels.parquet", "tokens.parquet")
+NAMES = tuple(f"{stem}.{ending}" for stem in _TABLES for ending in ("csv", "parquet"))
+CSV_NAMES = tuple(name for name in NAMES if name.endswith(".csv"))
 
 
 def content(atlas: Atlas, name: str) -> bytes:
     """One of the files. KeyError for another name."""
+    buffer = io.BytesIO()
+    _write(atlas, name, buffer)
+    return buffer.getvalue()
+
+
+def write(atlas: Atlas, name: str, path: Path) -> None:
+    """The same into a file, with one layer at a time in memory. Raises KeyError or OSError."""
+    with path.open("wb") as file:
+        _write(atlas, name, file)
+
+
+def _write(atlas: Atlas, name: str, sink: IO[bytes]) -> None:
     if name not in NAMES:
         raise KeyError(name)
     stem, _, ending = name.partition(".")
-    table, buffer = _TABLES[stem](atlas), io.BytesIO()
-    if ending == "csv":
-        pa.csv.write_csv(table, buffer)
-    else:
-        pq.write_table(table, buffer, compression=COMPRESSION)
-    return buffer.getvalue()
+    of_layer, schema = _TABLES[stem]
+    writer = (
+        pa.csv.CSVWriter(sink, schema)
+        if ending == "csv"
+        else pq.ParquetWriter(sink, schema, compression=COMPRESSION)
+    )
+    with writer:
+        for layer in range(len(atlas.counts.shape)):
+            writer.write_table(of_layer(atlas, layer))
 
 
 def best_labels(profile: LabelProfile, expert: int) -> list[tuple[str, float]]:
@@ -210,23 +220,23 @@ def _labels(counts: Counts, layer: int, column: str, profile: LabelProfile) -> p
     )
 
 
-def _tokens(counts: Counts, layer: int, words: pa.Array, place: Mapping[int, int]) -> pa.Table:
+def _tokens(counts: Counts, layer: int, pieces: Mapping[int, str]) -> pa.Table:
     table = tokens_of_layer(counts, layer)
     rows, experts = np.nonzero(table.counts)
     ids, taken = table.token_ids[rows], table.counts[rows, experts]
     shares = ratio(table.counts, table.counts.sum(axis=1, keepdims=True))
-    pieces = words.take(pa.array([place[id_] for id_ in ids.tolist()], pa.int64()))
+    words = pa.array([pieces[id_] for id_ in table.token_ids.tolist()], pa.string())
     about = {name: pa.repeat(value, len(ids)) for name, value in _about(counts, layer).items()}
     return _columns(
         {
             **about,
             "expert": experts,
             "token_id": ids,
-            "piece": pieces,
+            "piece": words.take(pa.array(rows)),
             "count": taken,
             "total": counts.token_table.tokens[ids],
             "share": shares[rows, experts],
-            "pmi": pointwise_information(table.counts)[rows, experts],
+            "pmi": table.information[rows, experts],
         },
         TOKENS_SCHEMA,
     )
@@ -240,10 +250,6 @@ def _about(counts: Counts, layer: int) -> dict[str, Any]:
         "stack": shape.stack,
         "block": shape.block,
     }
-
-
-def _table(rows: list[dict[str, Any]], schema: pa.Schema) -> pa.Table:
-    return pa.Table.from_pylist(rows, schema=schema)
 
 
 def _columns(columns: Mapping[str, Any], schema: pa.Schema) -> pa.Table:

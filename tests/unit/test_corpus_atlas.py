@@ -15,6 +15,7 @@ from app.corpus.atlas import (
     favourites,
     label_information,
     label_profile,
+    layer_tables,
     load,
     mean_confidence,
     position_profile,
@@ -24,9 +25,11 @@ from app.corpus.atlas import (
     transitions,
 )
 from app.corpus.atlas.speciality import NONE, token_class
+from app.corpus.atlas.tokens import tokens_of_layer
 from app.corpus.counting.batch import LayerShape, RoutedBatch, RoutedLayer
 from app.corpus.counting.counts import Counts
 from app.corpus.documents import Document
+from app.routing.metrics import jensen_shannon
 
 LANGUAGES = ("c", "go", "python")
 # Token ids 0 to 9 are digits, 10 to 19 words, 20 to 29 full stops.
@@ -225,6 +228,28 @@ def test_experts_with_no_token_in_common_are_as_far_as_can_be() -> None:
     assert found[0, 1] == pytest.approx(math.sqrt(bits))
     assert np.isnan(found[2]).all()
     assert np.isnan(found[:, 2]).all()
+
+
+def test_distances_are_those_of_the_metric() -> None:
+    counts = planted(seed=3)
+    table = tokens_of_layer(counts, 1, specials=True)
+    p = table.counts.T / table.counts.sum(axis=0)[:, None]
+    found = expert_similarity(counts, 1)
+    for one, distances in zip(p, found, strict=True):
+        bits = [jensen_shannon(one, other) for other in p]
+        assert distances == pytest.approx(np.sqrt(bits), abs=1e-7)
+    assert (np.diag(found) == 0).all()
+
+
+def test_tables_at_hand_change_nothing() -> None:
+    columns = ("language",)
+    for layer in range(3):
+        tables = layer_tables(PLANTED, layer, columns)
+        for expert in range(4):
+            asked = (PLANTED, layer, expert, columns, PIECES)
+            assert speciality(*asked, tables) == speciality(*asked)
+            at_hand = top_tokens(PLANTED, layer, expert, table=tables.tokens)
+            assert at_hand == top_tokens(PLANTED, layer, expert)
 
 
 def test_where_one_token_goes() -> None:

@@ -17,6 +17,7 @@ from app.corpus.atlas.labels import LabelProfile as LabelProfile
 from app.corpus.atlas.labels import label_information as label_information
 from app.corpus.atlas.labels import label_profile as label_profile
 from app.corpus.atlas.speciality import speciality as speciality
+from app.corpus.atlas.tables import layer_tables as layer_tables
 from app.corpus.atlas.tokens import ContextSensitivity as ContextSensitivity
 from app.corpus.atlas.tokens import TokenRouting as TokenRouting
 from app.corpus.atlas.tokens import TopToken as TopToken

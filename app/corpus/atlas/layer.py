@@ -16,6 +16,7 @@ from app.corpus.atlas.experts import (
     position_profile,
 )
 from app.corpus.atlas.speciality import speciality
+from app.corpus.atlas.tables import layer_tables
 from app.corpus.atlas.tokens import TopToken, top_tokens
 from app.corpus.counting.batch import LayerShape
 from app.corpus.counting.counts import Counts
@@ -58,16 +59,17 @@ def layer_atlas(
 
     ValueError for a layer that is not there, KeyError for another column.
     """
+    tables = layer_tables(counts, layer, columns)
     experts = []
     for expert in range(counts.shape[layer].num_experts):
-        label, evidence = speciality(counts, layer, expert, columns, pieces)
+        label, evidence = speciality(counts, layer, expert, columns, pieces, tables)
         before, after = favourites(counts, layer, expert)
         experts.append(
             ExpertAtlas(
                 expert=expert,
                 speciality=label,
                 evidence=evidence,
-                tokens=top_tokens(counts, layer, expert, LEAST_TOKEN_COUNT),
+                tokens=top_tokens(counts, layer, expert, LEAST_TOKEN_COUNT, table=tables.tokens),
                 before=before,
                 after=after,
                 examples=counts.examples.of(counts.layout.slot(layer, expert)),

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from app.corpus.atlas.labels import label_profile
-from app.corpus.atlas.tokens import TokenShares, pointwise_information, tokens_of_layer
+from app.corpus.atlas.labels import LabelProfile
+from app.corpus.atlas.tables import LayerTables, layer_tables
+from app.corpus.atlas.tokens import TokenShares
 from app.corpus.counting.counts import Counts
 from app.corpus.counting.labels import OTHER
 
@@ -26,8 +27,10 @@ def speciality(
     expert: int,
     columns: Sequence[str],
     pieces: Mapping[int, str],
+    tables: LayerTables | None = None,
 ) -> tuple[str, tuple[str, ...]]:
-    """A short label and the sentences that support it. `pieces`: the text of each token id.
+    """A short label and the sentences that support it. `pieces`: the text of each token id,
+    `tables`: what `layer_tables` gives for this layer, where it is at hand.
 
     1. In the first of `columns` that has any: the values whose risk ratio is above 1.5 at the
     lower end of its corrected interval (`label_profile`) and that are 25 % of the expert's
@@ -41,19 +44,19 @@ def speciality(
     A rule of thumb: it is corrected for one layer and column, not for the search over many.
     """
     counts.layout.slot(layer, expert)
+    tables = tables or layer_tables(counts, layer, columns)
     for column in columns:
-        if found := _by_label(counts, layer, expert, column):
+        if found := _by_label(tables.profiles[column], expert, column):
             return found
-    return _by_token(counts, layer, expert, pieces) or (
+    return _by_token(counts, tables.tokens, expert, pieces) or (
         NONE,
         ("No label value and no class of tokens stands out.",),
     )
 
 
 def _by_label(
-    counts: Counts, layer: int, expert: int, column: str
+    profile: LabelProfile, expert: int, column: str
 ) -> tuple[str, tuple[str, ...]] | None:
-    profile = label_profile(counts, layer, column)
     recall, low, high = profile.recall[expert], profile.low[expert], profile.high[expert]
     order = np.argsort(-recall, kind="stable")
     clear = [
@@ -77,16 +80,13 @@ def _by_label(
 
 
 def _by_token(
-    counts: Counts, layer: int, expert: int, pieces: Mapping[int, str]
+    counts: Counts, table: TokenShares, expert: int, pieces: Mapping[int, str]
 ) -> tuple[str, tuple[str, ...]] | None:
-    table = tokens_of_layer(counts, layer)
     its = table.counts[:, expert]
     if not its.sum():
         return None
     frequent = _most_frequent(counts, table)
-    preferred = np.flatnonzero(
-        (pointwise_information(table.counts)[:, expert] > 0) & (its >= _LEAST_COUNT)
-    )
+    preferred = np.flatnonzero((table.information[:, expert] > 0) & (its >= _LEAST_COUNT))
     covered = dict.fromkeys(_CLASSES, 0)
     for i in preferred:
         token = int(table.token_ids[i])

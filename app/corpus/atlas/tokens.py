@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from app.corpus.counting.counts import Counts
 from app.corpus.counting.layout import Floats, Ints
 from app.corpus.counting.ratios import ratio
-from app.routing.metrics import entropy_bits, jensen_shannon
+from app.routing.metrics import entropy_bits
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,11 @@ class TokenShares:
 
     token_ids: Ints
     counts: Ints
+
+    @cached_property
+    def information(self) -> Floats:
+        """`pointwise_information` of the counts, float64 [T, E]."""
+        return pointwise_information(self.counts)
 
 
 def tokens_of_layer(counts: Counts, layer: int, specials: bool = False) -> TokenShares:
@@ -63,16 +69,17 @@ def top_tokens(
     minimum: int = 5,
     most: int = 20,
     specials: bool = False,
+    table: TokenShares | None = None,
 ) -> tuple[TopToken, ...]:
     """The tokens with the highest pointwise mutual information with an expert, at most `most`.
 
     Of those that went to it `minimum` times, since rare tokens have high ones by chance; ties
     go to the more frequent. Without `specials`, tokens that stand for no text count nowhere.
+    `table`: what `tokens_of_layer` gives for this layer, where it is at hand.
     """
     counts.layout.slot(layer, expert)
-    table = tokens_of_layer(counts, layer, specials)
-    its = table.counts[:, expert]
-    pmi = pointwise_information(table.counts)[:, expert]
+    table = table or tokens_of_layer(counts, layer, specials)
+    its, pmi = table.counts[:, expert], table.information[:, expert]
     total = counts.token_table.tokens[table.token_ids]
     order = np.lexsort((table.token_ids, -its, -pmi))
     chosen = order[its[order] >= max(minimum, 1)][:most]
@@ -89,13 +96,29 @@ def expert_similarity(counts: Counts, layer: int) -> Floats:
     count; few tokens raise it.
     """
     table = tokens_of_layer(counts, layer, specials=True)
-    p = ratio(table.counts, table.counts.sum(axis=0)).T
-    found: Floats = np.full((len(p), len(p)), np.nan)
     active = np.flatnonzero(table.counts.sum(axis=0))
-    for place, expert in enumerate(active):
-        others = active[place:]
-        bits = jensen_shannon(np.broadcast_to(p[expert], p[others].shape), p[others])
-        found[expert, others] = found[others, expert] = np.sqrt(bits)
+    found: Floats = np.full((table.counts.shape[1],) * 2, np.nan)
+    taken = table.counts[:, active]
+    found[np.ix_(active, active)] = np.sqrt(_divergences(ratio(taken, taken.sum(axis=0))))
+    return found
+
+
+def _divergences(p: Floats) -> Floats:
+    """`jensen_shannon` of all pairs of distributions [T, A], float64 [A, A].
+
+    A token that only one of two has adds half its probability, so that logarithms are taken
+    only of the tokens that one distribution has: few, where there are many distributions.
+    """
+    only_other = (p == 0).T.astype(np.float64) @ p
+    found: Floats = np.zeros((p.shape[1],) * 2)
+    for place in range(p.shape[1]):
+        rows = p[:, place] > 0
+        mine, others = p[rows, place, None], p[rows, place:]
+        total = mine + others
+        terms = mine * np.log2(2 * mine / total)
+        terms += others * np.log2(np.where(others > 0, 2 * others / total, 1))
+        bits = (terms.sum(axis=0) + only_other[place, place:]) / 2
+        found[place, place:] = found[place:, place] = np.clip(bits, 0.0, 1.0)
     return found
 
 
