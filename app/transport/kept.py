@@ -60,10 +60,12 @@ class Kept:
         self._files: OrderedDict[tuple[str, bytes], _File] = OrderedDict()
         self._bytes = 0
         self._changing = threading.Lock()
+        self._warming: asyncio.Task[None] | None = None
+        self._ending = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
-            await self.app(scope, receive, self._begin(send))
+            await self.app(scope, receive, self._around(send))
             return
         if scope["type"] != "http" or scope["method"] != "GET" or not _is_file(scope):
             await self.app(scope, receive, send)
@@ -79,13 +81,19 @@ class Kept:
             self._keep(key, file)
         await _send(file, Headers(scope=scope), send)
 
-    def _begin(self, send: Send) -> Send:
-        async def begun(message: Message) -> None:
+    def _around(self, send: Send) -> Send:
+        """Makes files ready once the server has started, and no more of them when it ends."""
+
+        async def told(message: Message) -> None:
+            if self._warming is not None:
+                # A page that is made in a thread can't be answered when the loop is gone.
+                self._ending = True
+                await self._warming
             await send(message)
             if message["type"] == "lifespan.startup.complete":
                 self._warming = asyncio.create_task(self._warm())
 
-        return begun
+        return told
 
     async def _warm(self) -> None:
         scope: Scope = {
@@ -101,6 +109,8 @@ class Kept:
         try:
             page = await _answered(self.app, scope, _nothing)
             for linked in _LINKED.findall(page.content):
+                if self._ending:
+                    break
                 path, _, query = linked.partition(b"?")
                 file = {**scope, "path": path.decode(), "query_string": query}
                 if _is_file(file):

@@ -78,10 +78,12 @@ def serving(app: FastAPI) -> Iterator[str]:
         running = uvicorn.Server(config)
         thread = threading.Thread(target=running.run, args=([listener],), daemon=True)
         thread.start()
-        until(lambda: running.started)
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-        running.should_exit = True
-        thread.join(30)
+        try:
+            until(lambda: running.started)
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            running.should_exit = True
+            thread.join(30)
 
 
 def free_port() -> int:

@@ -5,14 +5,21 @@ from __future__ import annotations
 import gzip
 import json
 import re
+import threading
+import time
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import plotly.offline
 import pytest
+from a2wsgi import WSGIMiddleware
+from fastapi import FastAPI
 
 from app.pages import ASSETS
 from app.server import build
 from app.settings import load_settings
+from app.transport.kept import Kept
 from tests.integration.helpers import Folder, ask, is_ready, serving, until
 
 FOR_EVER = "public, max-age=31536000, immutable"
@@ -134,3 +141,22 @@ def test_below_a_base_path(data_folder: Folder) -> None:
             assert path.startswith("/moe/")
             if "favicon" not in path:
                 assert ask(address + path).headers["cache-control"] == FOR_EVER
+
+
+def test_a_server_that_ends_waits_for_the_page_that_it_makes_by_itself() -> None:
+    begun, made = threading.Event(), threading.Event()
+
+    def page(_environment: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
+        begun.set()
+        # Longer than the server takes to end when it waits for nothing.
+        time.sleep(1)
+        start("200 OK", [("Content-Type", "text/html")])
+        made.set()
+        return [b"<link href='/assets/a.css'>"]
+
+    app = FastAPI()
+    app.mount("/", WSGIMiddleware(page))
+    app.add_middleware(Kept)
+    with serving(app):
+        assert begun.wait(10)
+    assert made.is_set()
