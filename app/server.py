@@ -5,6 +5,9 @@ from __future__ import annotations
 import sys
 from typing import Any, cast
 
+# Plotly looks into pandas as soon as anybody has begun to import it. MLflow does, in a thread
+# while the first pages are answered, so that they would find half of it.
+import pandas  # noqa: F401
 from a2wsgi import WSGIMiddleware
 from fastapi import FastAPI
 from starlette.datastructures import MutableHeaders

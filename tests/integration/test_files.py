@@ -5,12 +5,15 @@ from __future__ import annotations
 import gzip
 import json
 import re
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+import plotly.io
 import plotly.offline
 import pytest
 from a2wsgi import WSGIMiddleware
@@ -20,7 +23,7 @@ from app.pages import ASSETS
 from app.server import build
 from app.settings import load_settings
 from app.transport.kept import Kept
-from tests.integration.helpers import Folder, ask, is_ready, serving, until
+from tests.integration.helpers import ROOT, Environment, Folder, ask, is_ready, serving, until
 
 FOR_EVER = "public, max-age=31536000, immutable"
 ASYNC = "/_dash-component-suites/dash/dcc/async-graph.js"
@@ -160,3 +163,30 @@ def test_a_server_that_ends_waits_for_the_page_that_it_makes_by_itself() -> None
     with serving(app):
         assert begun.wait(10)
     assert made.is_set()
+
+
+def test_what_plotly_looks_into_is_there_before_pages_are_served(
+    data_folder: Folder, environment: Environment
+) -> None:
+    source = Path(str(plotly.io._json.__file__)).read_text(encoding="utf-8")
+    looked_into = set(re.findall(r'get_module\("([\w.]+)", should_load=False\)', source))
+    assert "pandas" in looked_into
+    # What the threads of a server import while it answers already.
+    code = (
+        "import sys, app.server as at; before = set(sys.modules);"
+        "analyst = at.build_analyst(at.load_settings());"
+        "analyst.registry.get(analyst.registry.default, 60); analyst.recorder.history(1);"
+        "print(*set(sys.modules) - before)"
+    )
+    printed = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env=environment(MOESCOPE_DATA_DIR=data_folder()),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    ).stdout
+    later = set(printed.split())
+    assert "mlflow" in later
+    assert not later & looked_into
