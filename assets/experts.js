@@ -2,6 +2,8 @@
 (function () {
   "use strict";
 
+  const SETTLE_MS = 5000; // so long the page may take to be drawn
+
   const { set, skip } = window.moescope;
   const asked = () => new URLSearchParams(location.search);
 
@@ -33,23 +35,34 @@
     return { ...page, layer, label, token, theme };
   }
 
-  let opened = ""; // the expert that the page was moved to
-
+  /* The page opens at what its address names: an expert's card, else the token searched for. */
   function write(said) {
     window.dash_clientside.moescope.words(said);
-    const expert = asked().get("expert");
-    if (!expert) return;
-    const fresh = opened !== location.pathname + expert;
-    if (open(expert, fresh)) opened = location.pathname + expert;
+    const { expert, token } = Object.fromEntries(asked());
+    const { dataset } = document.getElementById("experts-cards");
+    if (expert) open(expert, !dataset.arrived);
+    else if (token && !dataset.arrived) move(document.getElementById("token-title"));
+    dataset.arrived = true;
   }
 
-  /* Unfolds the card of an expert; gives whether there is one. */
-  function open(expert, move) {
+  /* Unfolds the card of an expert, if there is one. */
+  function open(expert, go) {
     const card = document.getElementById(`expert-${expert}`);
-    if (!card) return false;
+    if (!card) return;
     card.querySelector("details").open = true;
-    if (move) card.scrollIntoView();
-    return true;
+    if (go) move(card);
+  }
+
+  /* Brings a place into view, and the focus, so that the keyboard goes on from there. What
+     stands above may still be drawn: it stays in view until that is over, or somebody moves. */
+  function move(place) {
+    place.tabIndex = -1;
+    place.focus({ preventScroll: true });
+    const watch = new ResizeObserver(() => place.scrollIntoView());
+    const rest = () => watch.disconnect();
+    watch.observe(document.body);
+    ["wheel", "pointerdown", "keydown"].forEach((kind) => addEventListener(kind, rest, { once: true }));
+    setTimeout(rest, SETTLE_MS);
   }
 
   function point(clicked) {

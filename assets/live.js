@@ -227,6 +227,7 @@
     commitDue();
     tell();
     words(answer.words);
+    window.moescope.toAtlas(outcome.selection);
     // The controls are Dash's: they are told what they must know, when it is something new.
     if (kind) {
       const facts = { kind, capacity, usual, state: state === "generating" ? state : "" };

@@ -47,6 +47,7 @@ class Corpus(BaseModel):
     run_id: str | None = Field(description="The run that it became, once it is recorded")
     name: str
     model: str
+    revision: str = Field(description="Of the model's weights; empty until the pass begins")
     documents: int = Field(description="Counted so far")
     tokens: int = Field(description="Counted so far")
     counted: bool = Field(description="Whether there is an atlas already")
@@ -76,9 +77,19 @@ def passes(
     analyst: Analyses,
     request: Request,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    model: str | None = None,
+    revision: Annotated[str | None, Query(description="Of the model's weights")] = None,
+    finished: Annotated[bool, Query(description="Leave out those that go on")] = False,
 ) -> dict[str, Any]:
     """The passes over corpora, the newest first, unfinished ones too."""
-    return {"corpora": [line(found, request) for found in analyst.library.passes()[:limit]]}
+    found = [
+        one
+        for one in analyst.library.passes()
+        if model in (None, one.about.order.model)
+        and revision in (None, one.about.model.get("revision"))
+        and (one.state.finished or not finished)
+    ]
+    return {"corpora": [line(one, request) for one in found[:limit]]}
 
 
 @corpora.get(
@@ -134,6 +145,7 @@ def line(found: Pass, request: Request) -> dict[str, Any]:
         "tokens": progress.tokens,
         "counted": found.state.number > 0,
         "finished": found.state.finished,
+        "revision": str(found.about.model.get("revision", "")),
         "status": found.status,
         "detail": found.detail,
         "done": progress.done,

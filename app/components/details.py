@@ -7,6 +7,7 @@ from dash import html
 from dash.development.base_component import Component
 from numpy.typing import NDArray
 
+from app.components.to_atlas import to_atlas
 from app.figures.labels import (
     count_of,
     expert_path,
@@ -34,8 +35,10 @@ def details(
     if selection is None:
         return _nothing(trace, stack)
     if selection.token is not None:
-        return _token(trace, theme, selection.token, selection.layer, stack)
-    return _expert(trace, selection, stack)
+        said = _token(trace, theme, selection.token, selection.layer, stack)
+    else:
+        said = _expert(trace, selection, stack)
+    return [*said, *to_atlas(trace, selection, stack)]
 
 
 def _nothing(trace: RoutingTrace, stack: Stack) -> list[Component]:
