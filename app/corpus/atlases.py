@@ -21,13 +21,14 @@ from app.corpus.counting.counts import Counts
 from app.corpus.counting.layout import Floats
 from app.corpus.library import Library, Pass
 from app.routing.metrics import mutual_information
+from app.routing.spelling import reading
 
 _REMEMBERED = 4
 T = TypeVar("T")
 
 
 class Atlas:
-    """What one pass' counts say. `pieces`: the text of each token id.
+    """What one pass' counts say. `pieces`: the tokenizer's piece of each token id.
 
     Safe to use from any thread; everybody waits for what is being worked out.
     """
@@ -37,6 +38,12 @@ class Atlas:
         self.pieces = pieces
         self._known: dict[Hashable, Any] = {}
         self._lock = threading.Lock()
+
+    def readings(self) -> Mapping[int, str]:
+        """The text that each piece stands for (`reading`)."""
+        return self._once(
+            "readings", lambda: {id_: reading(piece) for id_, piece in self.pieces.items()}
+        )
 
     def layer(self, index: int, column: str = "") -> LayerAtlas:
         """One layer; specialities are looked for in this label column before the others."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from app.routing.spelling import reading
 from app.routing.trace import RoutingTrace, Stack, TokenSequence
 
 Ints = NDArray[np.int64]
@@ -16,9 +17,6 @@ ONE_TO_ONE = "token by token: both read the same tokens"
 BY_PLACE = "by place in the text: tokens that share characters; tokens without a place by piece"
 BY_PIECE = "by a diff of the tokens: the longest sequence of tokens that both have"
 
-# How tokenizers write white space, and that a piece continues a word.
-_SPACES = str.maketrans({"▁": " ", "Ġ": " ", "Ċ": "\n", "ĉ": "\t"})
-_CONTINUES = "##"
 _NO_PAIRS = np.empty((0, 2), np.int64)
 
 
@@ -94,8 +92,8 @@ def _pieces(sequence: TokenSequence, alike: bool) -> list[str]:
 
 def bare(piece: str) -> str:
     """A piece without its tokenizer's marks of spaces: «▁the», «Ġthe» and «the» are alike."""
-    spelt = piece.translate(_SPACES)
-    return spelt.strip(" ").removeprefix(_CONTINUES) or spelt
+    text = reading(piece)
+    return text.strip(" ") or text
 
 
 def _placed(sequence: TokenSequence) -> bool:

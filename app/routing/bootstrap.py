@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.routing.metrics import distribution, entropy_bits
+from app.routing.spelling import spelt
 from app.routing.trace import RouterLayer
 
 Floats = NDArray[np.float64]
@@ -38,18 +39,8 @@ NAMES = (
 )
 
 
-def _spelt(text: str) -> str:
-    """The text as byte-level BPE writes it in its vocabulary (GPT-2's table)."""
-    plain = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
-    others = [byte for byte in range(0x100) if byte not in plain]
-    return "".join(
-        chr(byte) if byte in plain else chr(0x100 + others.index(byte))
-        for byte in text.encode("utf-8")
-    )
-
-
 def _any(characters: Iterable[str]) -> str:
-    both = {spelling for each in characters for spelling in (each, _spelt(each))}
+    both = {spelling for each in characters for spelling in (each, spelt(each))}
     return f"(?:{'|'.join(re.escape(spelling) for spelling in sorted(both))})"
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from app.routing import bootstrap, metrics
 from app.routing.bootstrap import intervals, sentence_ids
+from app.routing.spelling import spelt
 from app.routing.trace import RouterLayer
 
 
@@ -32,7 +33,7 @@ def part(layer: RouterLayer, tokens: np.ndarray) -> RouterLayer:
 
 
 def byte_level(*pieces: str) -> list[str]:
-    return [bootstrap._spelt(piece) for piece in pieces]
+    return [spelt(piece) for piece in pieces]
 
 
 class TestSentenceIds:

@@ -11,13 +11,12 @@ from app.corpus.atlas.tables import LayerTables, layer_tables
 from app.corpus.atlas.tokens import TokenShares
 from app.corpus.counting.counts import Counts
 from app.corpus.counting.labels import OTHER
+from app.routing.spelling import reading
 
 NONE = "no clear speciality"
 
 _LEAST_RATIO, _LEAST_RECALL = 1.5, 0.25
 _LEAST_COUNT, _LEAST_COVER, _FREQUENT = 5, 0.5, 100
-# How vocabularies write a space, and byte-level ones a newline and a tab.
-_SPACES = str.maketrans({"▁": " ", "Ġ": " ", "Ċ": "\n", "ĉ": "\t"})
 _CLASSES = ("white space", "digits", "punctuation", "frequent words", "capitalised words")
 
 
@@ -107,7 +106,7 @@ def _most_frequent(counts: Counts, table: TokenShares) -> set[int]:
 
 def token_class(piece: str, frequent: bool) -> str | None:
     """The class of a token by its text, None for one without."""
-    text = piece.translate(_SPACES)
+    text = reading(piece)
     word = text.strip()
     if not word:
         return "white space" if text else None

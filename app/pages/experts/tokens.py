@@ -14,32 +14,37 @@ from app.components.markup import markup
 from app.corpus.atlas.tokens import ContextSensitivity, context_sensitivity
 from app.corpus.counting.counts import Counts
 from app.figures.labels import count_of, layer_label, number, plain_label
+from app.routing.spelling import spelt
 
 MOST_MATCHES = 12
-# How vocabularies write a space.
-_SPACES = str.maketrans({"▁": " ", "Ġ": " "})
 
 
 @dataclass(frozen=True)
 class Match:
-    """A piece of the vocabulary and how often the corpus has it."""
+    """A piece of the vocabulary, the text it stands for, and how often the corpus has it."""
 
     token_id: int
     piece: str
+    text: str
     n: int
 
 
-def matches(counts: Counts, pieces: Mapping[int, str], text: str) -> list[Match]:
-    """The pieces that hold a text, at most 12: seen ones first, then the most alike, then the
-    most frequent. A text in «» names one piece, which comes before all."""
+def matches(
+    counts: Counts, pieces: Mapping[int, str], readings: Mapping[int, str], text: str
+) -> list[Match]:
+    """The pieces that hold a text or stand for one that does, at most 12: seen ones first, then
+    the most alike, then the most frequent. A text in «» names one piece, which comes before all.
+    """
     wanted = _bare(text)
     exact = wanted if text.strip() != wanted else None
     found = []
     for token_id, piece in pieces.items():
-        rank = _rank(piece, wanted)
+        stands_for = readings[token_id]
+        rank = _rank(piece, stands_for, wanted)
         if wanted and rank is not None:
             n = int(counts.token_table.tokens[token_id])
-            found.append(((piece != exact, n == 0, rank, -n), Match(token_id, piece, n)))
+            match = Match(token_id, piece, stands_for, n)
+            found.append(((piece != exact, n == 0, rank, -n), match))
     return [match for _, match in sorted(found, key=lambda each: each[0])[:MOST_MATCHES]]
 
 
@@ -49,9 +54,9 @@ def _bare(text: str) -> str:
     return text[1:-1] if len(text) > 2 and text[0] == "«" and text[-1] == "»" else text
 
 
-def _rank(piece: str, wanted: str) -> int | None:
+def _rank(piece: str, text: str, wanted: str) -> int | None:
     """0 for the same word, 1 but for capitals, 2 where it begins so, 3 where it holds it."""
-    word = piece.translate(_SPACES).strip()
+    word, spelt_so = text.strip(), wanted in piece
     if wanted in (word, piece):
         return 0
     word, wanted = word.casefold(), wanted.casefold()
@@ -59,7 +64,7 @@ def _rank(piece: str, wanted: str) -> int | None:
         return 1
     if word.startswith(wanted):
         return 2
-    return 3 if wanted in word else None
+    return 3 if wanted in word or spelt_so else None
 
 
 def found_words(counts: Counts, found: Sequence[Match], text: str) -> str:
@@ -85,7 +90,7 @@ def _chips(found: Sequence[Match]) -> Component:
     return html.Div(
         [
             html.Button(
-                [html.Code(plain_label(each.piece, 24)), f" {each.n:,}"],
+                [html.Code(plain_label(each.piece, 24)), *_reads(each), f" {each.n:,}"],
                 type="button",
                 className="tag",
                 **attributes(data_piece=each.piece, aria_pressed=str(each is found[0]).lower()),
@@ -94,6 +99,13 @@ def _chips(found: Sequence[Match]) -> Component:
         ],
         className="matches",
     )
+
+
+def _reads(match: Match) -> list[str]:
+    """What a piece stands for, where that can't be seen: letters spelt as bytes."""
+    if match.text.isascii() or spelt(match.text) != match.piece:
+        return []
+    return [f" «{plain_label(match.text, 24)}»"]
 
 
 def _sensitivity(counts: Counts, found: ContextSensitivity, match: Match) -> Component:

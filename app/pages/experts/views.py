@@ -94,7 +94,7 @@ def similarity_drawn(view: View, theme: Theme) -> tuple[Any, ...]:
 def token_found(view: View, text: str, theme: Theme) -> tuple[Any, ...]:
     """The words about a token, its figure, the figure's style and that of its frame."""
     counts = view.atlas.counts
-    found = matches(counts, view.atlas.pieces, text)
+    found = matches(counts, view.atlas.pieces, view.atlas.readings(), text)
     said = {ids.EXPERTS_FOUND: found_words(counts, found, text)}
     if not found or not found[0].n:
         return said, no_update, no_update, HIDDEN
