@@ -233,6 +233,9 @@ def _known(recorded: Tensor, sites: Sequence[RouterSite], calls: list[list[Route
 
 
 def _with_batches(loaded: LoadedModel) -> LoadedModel:
+    if loaded.provenance.get("fast"):
+        # Rounding makes a batch another one; its agreement with float32 has decided.
+        return loaded if loaded.batches else _one_by_one(loaded)
     try:
         alone = [probe(loaded, text) for text in PROBES]
         tasks = [probe_task(loaded, text) for text in PROBES]
@@ -241,8 +244,10 @@ def _with_batches(loaded: LoadedModel) -> LoadedModel:
     except Exception:
         log.info("%s can't run a padded batch", loaded.identity.id, exc_info=True)
         same = False
-    if same:
-        return loaded
+    return loaded if same else _one_by_one(loaded)
+
+
+def _one_by_one(loaded: LoadedModel) -> LoadedModel:
     note = "padding changes its routing, so texts are run one at a time"
     return replace(loaded, batches=False, notes=(*loaded.notes, note))
 

@@ -118,6 +118,8 @@ class GroupedExperts(nn.Module):
 def _dense(dense: Any) -> Callable[[Tensor], Tensor]:
     """A `SwitchTransformersDenseActDense` as one function; dropout is for training."""
     into, act, out = dense.wi, dense.act, dense.wo
+    if isinstance(into, PackedLinear) and isinstance(out, PackedLinear) and type(act) is nn.ReLU:
+        return lambda tokens: out(into.rectified(tokens))
     return lambda tokens: out(act(into(tokens)))
 
 

@@ -152,7 +152,11 @@ def _verdict(loaded: LoadedModel, is_packed: bool) -> Verdict:
         batches=loaded.batches,
         generates=loaded.generates,
         packed=is_packed,
-        agreement=(fast["agreement"], fast["choices"]) if fast else None,
+        agreement=(
+            (fast["agreement"], fast["choices"], fast.get("agreement_in_batches"))
+            if fast
+            else None
+        ),
         choices=_choices(probe(loaded, PROBES[0])),
     )
 

@@ -12,11 +12,12 @@ import torch
 from torch import nn
 
 from app.routing.agreement import TEXTS, Agreement, agreement
+from app.routing.capture import capture_batch
 from app.routing.errors import ModelLoadError
 from app.routing.flat import flatten
 from app.routing.loaded import LoadedModel
 from app.routing.packed import can_pack, give_back, own_memory, pack, packable
-from app.routing.probes import PROBES, probe
+from app.routing.probes import PROBE_TOKENS, PROBES, probe, probe_task
 from app.routing.routers.base import Candidate
 from app.routing.routers.discovery import experts_of
 from app.routing.trace import RoutingTrace
@@ -71,8 +72,11 @@ def pack_layers(loaded: LoadedModel, candidates: Sequence[Candidate], fast: bool
 def fast_model(loaded: LoadedModel, found: Agreement) -> LoadedModel:
     """A model with bfloat16 layers that says so, and how far it can be trusted."""
     told = {"format": FAST_FORMAT, "agreement": round(found.share, 4), "choices": found.choices}
+    if found.together is not None:
+        told["agreement_in_batches"] = round(found.together, 4)
     return replace(
         loaded,
+        batches=found.batches,
         provenance={**loaded.provenance, "dtype": FAST_DTYPE, "fast": told},
         notes=(found.note(), *loaded.notes),
     )
@@ -98,11 +102,24 @@ def packed(
             raise ModelLoadError("it does not run in fast mode") from None
         return None
     if fast:
-        return fast_model(loaded, agreement(before, after)), True
+        found = agreement(before, after)
+        if (together := _together(loaded)) is not None:
+            found = found._replace(together=agreement(before, together).share)
+        return fast_model(loaded, found), True
     if all(_same(one, other) for one, other in zip(before, after, strict=True)):
         return loaded, True
     log.warning("packing the layers of %s changes its routing", loaded.identity.id)
     return None
+
+
+def _together(loaded: LoadedModel) -> list[RoutingTrace] | None:
+    """The routing of the fixed texts as one padded batch, None if they can't run so."""
+    tasks = [probe_task(loaded, text) for text in TEXTS]
+    try:
+        return capture_batch(loaded, tasks, PROBE_TOKENS)
+    except Exception:
+        log.info("%s can't run a padded batch", loaded.identity.id, exc_info=True)
+        return None
 
 
 def _same(one: RoutingTrace, other: RoutingTrace) -> bool:

@@ -40,7 +40,7 @@ class Verdict:
     """What came of examining a model: its routers in order of depth, and what it can do.
 
     `packed`: its linear layers can be packed. `agreement` of fast mode: share and number of
-    choices. `choices` are the experts [layer][token][k] of the first probe.
+    choices, share in a batch. `choices` are the experts [layer][token][k] of the first probe.
     """
 
     sites: tuple[Site, ...]
@@ -48,7 +48,7 @@ class Verdict:
     batches: bool
     generates: bool
     packed: bool
-    agreement: tuple[float, int] | None
+    agreement: tuple[float, int, float | None] | None
     choices: tuple[tuple[tuple[int, ...], ...], ...]
     format: int = FORMAT
 
