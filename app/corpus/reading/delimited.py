@@ -22,6 +22,7 @@ from app.corpus.reading.rows import (
     Mark,
     Row,
     SourceError,
+    twice,
 )
 
 _DELIMITERS = ",;\t|"
@@ -34,7 +35,8 @@ csv.field_size_limit(max(csv.field_size_limit(), MOST_LINE_BYTES))
 
 
 class CsvReader:
-    """The records of a CSV file. Blank column names become "column 1" and so on.
+    """The records of a CSV file, by a delimiter that is guessed. Blank column names become
+    "column 1" and so on.
 
     Does not know other quotes than "" nor escapes with a backslash. Raises SourceError without
     a readable header, and for two columns of one name.
@@ -42,7 +44,7 @@ class CsvReader:
 
     def __init__(self, kind: Kind) -> None:
         self._kind = kind
-        self._delimiter = sniffed(kind.head)
+        self.delimiter = sniffed(kind.head)
         records = self._records(Mark())
         header = next((its for its in records if not _is(its, BLANK_LINE)), None)
         if header is None:
@@ -51,9 +53,9 @@ class CsvReader:
             raise SourceError(f"{kind.path.name} has no readable header: {header.reason}")
         cells, _, self._body = header
         self.columns = tuple(cell.strip() or f"column {i}" for i, cell in enumerate(cells, 1))
-        twice = next((its for its in self.columns if self.columns.count(its) > 1), None)
-        if twice is not None:
-            raise SourceError(f"{kind.path.name} has two columns «{twice}»")
+        again = twice(self.columns)
+        if again is not None:
+            raise SourceError(f"{kind.path.name} has two columns «{again}»")
 
     def rows(self, start: Mark, _columns: Collection[str], /) -> Iterator[Row | Broken]:
         """The records after `start`, which have as many cells as the header."""
@@ -76,7 +78,7 @@ class CsvReader:
             self._kind.encoding,
             start.alone,
         )
-        records = csv.reader(feed, delimiter=self._delimiter)
+        records = csv.reader(feed, delimiter=self.delimiter)
         while True:
             feed.begin()
             cells, reason = list[str](), ""

@@ -68,8 +68,9 @@ class Kind:
     head: str = field(repr=False, default="")
 
 
-def look(path: Path) -> Kind:
-    """What the file is. Raises SourceError if it is no corpus, or not what its name says."""
+def look(path: Path, expected: str = "a corpus") -> Kind:
+    """What the file is. Raises SourceError if it is neither text nor Parquet, or not what its
+    name says; the message tells what was `expected` where the name does not."""
     with reading(path):
         size = path.stat().st_size
         if path.is_dir():
@@ -91,7 +92,7 @@ def look(path: Path) -> Kind:
     inner = suffixes[:-1] if named_gzip else suffixes
     named = _SUFFIXES.get(inner[-1]) if inner else None
     if other:
-        wanted = TITLES[named] if named else "a corpus"
+        wanted = TITLES[named] if named else expected
         raise SourceError(f"{path.name} is {other}, not {wanted}")
     if head.startswith(_PARQUET):
         if named not in (None, "parquet"):

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from app.corpus.reading.kind import Kind
 from app.corpus.reading.lines import unpacked
-from app.corpus.reading.rows import Mark, Row, SourceError, reading
+from app.corpus.reading.rows import Mark, Row, SourceError, reading, twice
 
 _BUFFER_BYTES = 1024 * 1024
 _BATCH_BYTES = 16 * 1024 * 1024
@@ -29,15 +29,15 @@ class ParquetReader:
 
     def __init__(self, kind: Kind) -> None:
         self._kind = kind
-        with self._opened() as file:
+        with self.opened() as file:
             self.columns = tuple(file.schema_arrow.names)
-        twice = next((its for its in self.columns if self.columns.count(its) > 1), None)
-        if twice is not None:
-            raise SourceError(f"{kind.path.name} has two columns «{twice}»")
+        again = twice(self.columns)
+        if again is not None:
+            raise SourceError(f"{kind.path.name} has two columns «{again}»")
 
     def rows(self, start: Mark, columns: Collection[str], /) -> Iterator[Row]:
         """The rows after `start` with these columns. Row groups before it are not read."""
-        with self._opened() as file:
+        with self.opened() as file:
             row, total = 0, file.metadata.num_rows
             for group in range(file.num_row_groups):
                 its_rows = file.metadata.row_group(group).num_rows
@@ -55,7 +55,8 @@ class ParquetReader:
                         yield Row(row, dict(zip(columns, cells, strict=True)), end)
 
     @contextmanager
-    def _opened(self) -> Iterator[Any]:
+    def opened(self) -> Iterator[Any]:
+        """The file as pyarrow reads it. Raises SourceError, also for what goes wrong within."""
         path = self._kind.path
         with (
             reading(path),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import zlib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -125,6 +125,16 @@ class Skips:
         }
         index, line = values["last"]
         return cls(dict(values["counts"]), examples, (index, line))
+
+
+def twice(names: Sequence[str]) -> str | None:
+    """The first name that comes a second time, None if each comes once."""
+    seen = set[str]()
+    for name in names:
+        if name in seen:
+            return name
+        seen.add(name)
+    return None
 
 
 def fault(value: Any) -> str:
