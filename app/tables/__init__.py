@@ -1,0 +1,1 @@
+"""Tables to learn from: files, columns, preparation, schemas, splits and drift. Pure."""
