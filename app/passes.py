@@ -7,11 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from app.corpus import running
-from app.corpus.library import Library
+from app.corpus.atlases import atlas_of
+from app.corpus.library import Library, Pass
 from app.corpus.on_ray import Cluster, Recipe, run_on_ray
 from app.corpus.order import Progress
-from app.corpus.reading.source import Corpus, Selection
+from app.corpus.reading.source import Corpus, Selection, digest
 from app.corpus.state import Kept
+from app.figures.atlas.report import report_figures
+from app.recording.base import StoreDownError
 from app.recording.corpus_runs import CorpusRecorder
 from app.routing.models import ModelRegistry
 from app.settings import Settings
@@ -31,7 +34,7 @@ class Passes:
         self.registry = ModelRegistry(
             settings.model_specs(), settings.dtype, settings.threads, settings.data_dir / "models"
         )
-        self._recorder = CorpusRecorder(settings)
+        self._recorder = CorpusRecorder(settings, report_figures)
         self._settings = settings
 
     def go_on(
@@ -73,6 +76,8 @@ class Passes:
                 done = run_on_ray(loaded, corpus, order, kept, cluster, recipe, tell_both, stop)
             # What stands after the last document is read too, though it is none.
             self.library.tell(id_, replace(last, done=last.size) if done else last)
+            if done:
+                self._digested(self.library.find(id_))
             return done
 
     def _recipe(self, model: str) -> Recipe:
@@ -82,11 +87,23 @@ class Passes:
     def record(self, id_: str) -> str:
         """Makes a run of a finished pass, or finds the one it has; gives its id.
 
-        Raises PassNotFoundError or RecordingError.
+        Raises PassNotFoundError, SourceError or RecordingError.
         """
-        found = self.library.find(id_)
-        if found.run_id is not None:
+        found = self._digested(self.library.find(id_))
+        atlas = atlas_of(self.library, found)
+        try:
+            run_id = self._recorder.record(found, atlas, self.library.folder(id_))
+        except StoreDownError:
+            if found.run_id is None:
+                raise
             return found.run_id
-        run_id = self._recorder.record(found, self.library.counts(id_), self.library.folder(id_))
         self.library.recorded(id_, run_id)
         return run_id
+
+    def _digested(self, found: Pass) -> Pass:
+        """With the digest of its files, which are read once for it."""
+        if found.digest:
+            return found
+        of_files = digest([Path(name) for name in found.about.order.files])
+        self.library.digested(found.about.id, of_files)
+        return replace(found, digest=of_files)

@@ -9,8 +9,8 @@
   const PENDING_MS = 2000; // a recording on its way for so long is worth a question
 
   // As the address names them, and what they say where it says nothing.
-  const FIELDS = ["q", "model", "stack", "tag", "since", "until", "sort", "order"];
-  const USUAL = ["", "*", "*", "", "", "", "created", "desc"];
+  const FIELDS = ["q", "kind", "model", "stack", "tag", "since", "until", "sort", "order"];
+  const USUAL = ["", "*", "*", "*", "", "", "", "created", "desc"];
   const INPUTS = FIELDS.map((name) => `runs-${name === "q" ? "search" : name}`);
   const TYPED = ["runs-search", "runs-tag", "runs-since", "runs-until"];
 
@@ -136,8 +136,10 @@
     return [at(""), !here, newer, !newer, older, !older];
   }
 
-  function chosen(values, ids, waits) {
-    const picked = ids.map(({ index }, i) => ({ index, waits: waits[i] })).filter((_, i) => values[i]);
+  function chosen(values, ids, waits, kinds) {
+    const picked = ids
+      .map(({ index }, i) => ({ index, waits: waits[i], corpus: kinds[i] === "corpus" }))
+      .filter((_, i) => values[i]);
     const n = picked.length;
     chosenIds = picked.map(({ index }) => index);
     const all = byId("runs-all");
@@ -149,16 +151,21 @@
     problem("");
     if (n === 0) close(false);
     const waiting = picked.filter((run) => run.waits).length;
-    const bar = byId("runs-bar");
-    const list = chosenIds.map(encodeURIComponent).join(",");
-    const file = (format) => (n ? `${bar.dataset.export}?ids=${list}&format=${format}` : undefined);
-    const [a, b] = chosenIds.map(encodeURIComponent);
+    // Passes over corpora keep no routing by token that could stand beside that of texts.
+    const texts = picked.filter((run) => !run.corpus).map(({ index }) => index);
+    const corpora = n - texts.length;
+    const file = (format) =>
+      texts.length ? `${byId("runs-bar").dataset.export}?ids=${list(texts)}&format=${format}` : undefined;
     const because = waiting ? "Runs that wait for the store can't be named or tagged yet" : "";
+    const notes = [because, elsewhere(corpora)].filter(Boolean);
+    const mixed = n === 2 && corpora === 1 ? "A text and a corpus can't be compared" : "";
+    const [a, b] = chosenIds.map(encodeURIComponent);
     return [
       chosenIds,
       n === 0,
-      n ? `${n} selected${waiting ? `. ${because}.` : ""}` : "",
-      n === 2 ? `${byId("runs-compare").dataset.page}?a=${a}&b=${b}` : undefined,
+      n ? [`${n} selected`, ...notes].join(". ") + (notes.length ? "." : "") : "",
+      n === 2 && !mixed ? `${byId("runs-compare").dataset.page}?a=${a}&b=${b}` : undefined,
+      mixed || (n === 2 ? "" : "Choose exactly two runs"),
       file("csv"),
       file("parquet"),
       waiting > 0,
@@ -166,6 +173,16 @@
       because,
       because || (n === 1 ? "" : "Choose exactly one run"),
     ];
+  }
+
+  const list = (ids) => ids.map(encodeURIComponent).join(",");
+
+  /* Where the files are that CSV and Parquet leave out. */
+  function elsewhere(corpora) {
+    if (!corpora) return "";
+    return corpora === 1
+      ? "The files of the corpus pass are on its own page"
+      : `The files of ${corpora} corpus passes are on their own pages`;
   }
 
   const checks = () =>

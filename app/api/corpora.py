@@ -10,17 +10,17 @@ from fastapi import Path as InPath
 from pydantic import BaseModel, Field
 
 from app.api.dependencies import Analyses
+from app.api.downloads import LINKED, lent
 from app.api.problem import documented
 from app.corpus.atlases import atlas_of
 from app.corpus.library import Pass, PassNotFoundError, Status
 from app.figures.atlas.report import report_figures
-from app.recording import atlas_files
+from app.recording import atlas_files, pass_content
 from app.recording.atlas_report import report
 from app.recording.base import RunNotFoundError
 from app.recording.files import media_type
 
-_REPORT = "report.html"
-_FILES = (*atlas_files.NAMES, _REPORT)
+_FILES = (*atlas_files.NAMES, pass_content.REPORT)
 
 corpora = APIRouter(prefix="/api/v1/corpora", tags=["corpora"])
 
@@ -100,7 +100,8 @@ def passes(
             "content": {media_type(name): {} for name in _FILES},
             "description": "The file, as attachment",
         },
-        **documented(404, 422),
+        **LINKED,
+        **documented(404, 422, 503),
     },
 )
 def atlas_file(
@@ -111,7 +112,8 @@ def atlas_file(
     """A file of the atlas of a pass, by its id or that of its run, as far as it has counted.
 
     `atlas` has a row per layer and expert, `labels` per layer, expert and label value, `tokens`
-    per layer, expert and token; layers count from 0. `report.html` opens offline.
+    per layer, expert and token; layers count from 0. `report.html` opens offline. Of a pass
+    whose counts were removed from this server, its run has the CSVs and the report.
     """
     if file not in _FILES:
         raise RunNotFoundError("an atlas has no such file")
@@ -119,10 +121,12 @@ def atlas_file(
         found = analyst.library.find(id)
         atlas = atlas_of(analyst.library, found)
     except PassNotFoundError as error:
-        raise RunNotFoundError(str(error)) from None
+        if file not in pass_content.FILES:
+            raise RunNotFoundError(str(error)) from None
+        return lent(analyst.recorder, id, f"{pass_content.ATLAS}/{file}")
     except FileNotFoundError:
         raise RunNotFoundError("this pass has counted nothing yet") from None
-    if file == _REPORT:
+    if file == pass_content.REPORT:
         content = report(atlas, found, report_figures)
     else:
         content = atlas_files.content(atlas, file)

@@ -17,14 +17,14 @@ from app.analysis import Analyst
 from app.api.dependencies import Analyses
 from app.api.problem import documented, problem
 from app.recording import bundle, files
-from app.recording.base import Recorder, RecordingError, RunNotFoundError
+from app.recording.base import CorpusRunError, Recorder, RecordingError, RunNotFoundError
 from app.recording.content import SUMS_FILE
 
 MOST_RUNS = 200
 _FIGURES = ("flow", "load", "tokens_by_layer", "measures")
 _FILES = (*files.NAMES, SUMS_FILE)
 _FORMATS = {"csv": ("zip", bundle.write_zip), "parquet": ("parquet", bundle.write_parquet)}
-_LINKED: dict[int | str, dict[str, Any]] = {
+LINKED: dict[int | str, dict[str, Any]] = {
     307: {"description": "To a link to the store, where it is set to give them"}
 }
 
@@ -49,7 +49,7 @@ class LentFile(FileResponse):
 def _given(*media_types: str) -> dict[int | str, dict[str, Any]]:
     """`responses` of a route that gives a file."""
     content: dict[str, Any] = {name: {} for name in media_types}
-    return {200: {"content": content, "description": "The file, as attachment"}, **_LINKED}
+    return {200: {"content": content, "description": "The file, as attachment"}, **LINKED}
 
 
 @run_files.get(
@@ -59,7 +59,7 @@ def _given(*media_types: str) -> dict[int | str, dict[str, Any]]:
 )
 def routing_csv(run_id: str, analyst: Analyses) -> Response:
     """The routing of a recorded analysis: one row per layer, token and expert."""
-    return _lent(analyst.recorder, run_id, "routing.csv")
+    return lent(analyst.recorder, run_id, "routing.csv")
 
 
 @run_files.get(
@@ -79,7 +79,7 @@ def run_file(
     """
     if file not in _FILES:
         raise RunNotFoundError("a run has no such file")
-    return _lent(analyst.recorder, run_id, file)
+    return lent(analyst.recorder, run_id, file)
 
 
 @run_files.get(
@@ -103,7 +103,7 @@ def run_figure(
     name, _, ending = file.rpartition(".")
     if name not in _FIGURES or ending not in ("html", "json"):
         raise RunNotFoundError("a run has no such figure")
-    return _lent(analyst.recorder, run_id, f"figures/{file}")
+    return lent(analyst.recorder, run_id, f"figures/{file}")
 
 
 @exports.get(
@@ -149,6 +149,8 @@ def _runs(analyst: Analyst, ids: list[str]) -> Iterator[bundle.Run]:
         analyst.queue.give_way()
         try:
             run = analyst.recorder.load(id_)
+        except CorpusRunError:
+            raise
         except RunNotFoundError:
             raise RunNotFoundError(f"there is no run {id_[:40]}") from None
         if run.summary.run_id not in seen:
@@ -157,7 +159,7 @@ def _runs(analyst: Analyst, ids: list[str]) -> Iterator[bundle.Run]:
             yield bundle.Run(run.summary.run_id, run.summary.created, run.trace)
 
 
-def _lent(recorder: Recorder, run_id: str, path: str) -> Response:
+def lent(recorder: Recorder, run_id: str, path: str) -> Response:
     """A run's file: streamed from here, or the way to it where the store gives links."""
     link = recorder.link(run_id, path)
     if link is not None:

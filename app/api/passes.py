@@ -8,6 +8,7 @@ from anyio import to_thread
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from app.analysis import Analyst
 from app.api.corpora import Corpus, line
 from app.api.dependencies import Analyses
 from app.api.paths import UPLOADS
@@ -18,7 +19,7 @@ from app.corpus.reading import source
 from app.corpus.reading.source import Selection
 from app.corpus.state import id_of
 from app.corpus.uploads import EXAMPLE, Uploads
-from app.recording.base import RunNotFoundError
+from app.recording.base import RecordingError, RunNotFoundError
 
 _EXAMPLE_NAME = "example corpus"
 
@@ -85,7 +86,10 @@ def uploaded(analyst: Analyses, id: str) -> dict[str, Any]:  # noqa: A002
 
 @passes.post("", status_code=202, response_model=Corpus, responses=documented(422, 503))
 def begin(body: Asked, analyst: Analyses, request: Request, response: Response) -> dict[str, Any]:
-    """Begins a pass; 200 if there is one that was asked the same, which goes on."""
+    """Begins a pass; 200 if there is one that was asked the same, which goes on.
+
+    One whose run was deleted is recorded again.
+    """
     model = body.model or analyst.registry.default
     analyst.registry.status(model)
     file = analyst.uploads.file(body.upload)
@@ -104,8 +108,10 @@ def begin(body: Asked, analyst: Analyses, request: Request, response: Response) 
     )
     id_ = id_of(order)
     try:
-        analyst.library.find(id_)
+        known = analyst.library.find(id_)
         response.status_code = 200
+        if known.run_id and _is_deleted(analyst, known.run_id):
+            analyst.library.unrecorded(id_)
     except PassNotFoundError:
         analyst.library.submit(id_, order, corpus.size)
     analyst.library.want(id_, "run")
@@ -141,6 +147,17 @@ def remove(id: str, analyst: Analyses) -> None:  # noqa: A002
     needed = {name for one in analyst.library.passes() for name in one.about.order.files}
     for name in set(found.order.files) - needed:
         analyst.uploads.discard_file(name)
+
+
+def _is_deleted(analyst: Analyst, run_id: str) -> bool:
+    try:
+        analyst.recorder.receipt(run_id)
+    except RunNotFoundError:
+        return True
+    except RecordingError:
+        # The store can't tell now.
+        return False
+    return False
 
 
 def _described(files: Uploads, id_: str) -> dict[str, Any]:

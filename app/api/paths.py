@@ -5,6 +5,8 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.types import Scope
 
+from app.recording.base import RunKind
+
 UPLOADS = "/api/v1/uploads"
 
 
@@ -20,6 +22,7 @@ def is_upload(scope: Scope) -> bool:
     return path == UPLOADS and scope["method"] == "POST"
 
 
-def run_url(request: Request, run_id: str) -> str:
+def run_url(request: Request, run_id: str, kind: RunKind = "analysis") -> str:
     """The absolute address of a run's page, as the client reaches this server."""
-    return f"{request.base_url}runs/{run_id}"
+    page = "experts?run=" if kind == "corpus" else "runs/"
+    return f"{request.base_url}{page}{run_id}"

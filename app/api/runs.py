@@ -37,13 +37,17 @@ def runs(
     until: Day = None,
     sort: Annotated[str, Query(json_schema_extra={"enum": list(SORTS)})] = "created",
     order: Literal["asc", "desc"] = "desc",
+    kind: Annotated[
+        Literal["", "analysis", "corpus"], Query(description="Texts, or passes over corpora")
+    ] = "",
 ) -> dict[str, Any]:
     """The recorded runs, newest first unless sorted by a metric; waiting ones before them.
 
+    Analyses of texts and passes over corpora, see `kind`.
     A page may be short while more follow. While the store is down, `notice` says so and
     only the runs that were recorded from here are listed. `since` and `until` are inclusive.
     """
-    query = base.Query(q, model, stack, tag, since, until, sort, order == "desc")
+    query = base.Query(q, model, stack, tag, since, until, sort, order == "desc", kind)
     page = analyst.recorder.history(limit, cursor, query)
     return {
         "runs": [_line(summary, request) for summary in page.runs],
@@ -65,7 +69,7 @@ def change(
         recorder.tag(run_id, body.add_tags, body.remove_tags)
     if body.name is not None:
         recorder.rename(run_id, body.name)
-    return _line(recorder.load(run_id).summary, request)
+    return _line(recorder.summary(run_id), request)
 
 
 @history.delete(
@@ -103,4 +107,4 @@ def retry(analyst: Analyses) -> dict[str, Any]:
 
 
 def _line(summary: RunSummary, request: Request) -> dict[str, Any]:
-    return {**vars(summary), "url": run_url(request, summary.run_id)}
+    return {**vars(summary), "url": run_url(request, summary.run_id, summary.kind)}

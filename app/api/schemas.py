@@ -177,7 +177,7 @@ class Run(BaseModel):
     run_id: str
     created: datetime
     model: str
-    text: str = Field(description="The text's beginning")
+    text: str = Field(description="The text's beginning, or the corpus' name")
     tokens: int
     status: Literal["recorded", "pending", "failed"]
     url: str
@@ -191,6 +191,8 @@ class Run(BaseModel):
     )
     value: float | None = Field(description="The metric that the list is sorted by")
     detail: str = Field(description="Why it waits or was refused; else empty")
+    kind: Literal["analysis", "corpus"] = Field(description="Of a text, or a pass over a corpus")
+    documents: int | None = Field(description="Of a corpus; null for a text")
 
 
 class Runs(BaseModel):

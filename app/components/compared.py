@@ -99,7 +99,7 @@ def settings_table(a: RoutingTrace, b: RoutingTrace) -> Component:
     rows = list(differing(a, b))
     if not rows:
         return html.P("Model, settings and library versions are the same in both.")
-    return _table(
+    return table(
         "What differs beside the texts", ("Setting", "a", "b"), rows, className="compared settings"
     )
 
@@ -143,7 +143,7 @@ def changes_table(part: StackComparison) -> Component:
     """What became of the aligned tokens in each layer."""
     caption = f"By layer, over n = {count_of(len(part.alignment.pairs), 'aligned pair')}"
     if part.relation == "other":
-        return _table(
+        return table(
             "By pair of layers at the same relative depth",
             ("Layer of a", "Layer of b", *_INFORMATION),
             [
@@ -153,7 +153,7 @@ def changes_table(part: StackComparison) -> Component:
         )
     layers = [each.a for each in part.layers]
     shape = part.relation == "shape"
-    return _table(
+    return table(
         caption,
         (
             "Layer",
@@ -199,7 +199,7 @@ def means_table(part: StackComparison) -> Component:
     found = {each.name: each for each in part.means}
     rows = [(m.title, *_numbers(m, found[m.key])) for m in MEASURES if m.key in found]
     first = part.means[0]
-    return _table(
+    return table(
         f"Mean over the layers; a has n = {count_of(first.n_a, 'token')}, b {first.n_b:,}",
         ("Measure", "a", "b", "b − a", "n in a", "n in b"),
         rows,
@@ -217,7 +217,7 @@ def layers_table(part: StackComparison) -> Component:
         for m in MEASURES
         for each in found.get(m.key, [])
     ]
-    return _table(
+    return table(
         "By measure and layer", ("Measure", "Layer", "a", "b", "b − a", "n in a", "n in b"), rows
     )
 
@@ -237,12 +237,13 @@ def _numbers(measure: Measure, found: MetricDifference) -> tuple[str, ...]:
     return measure.text(found.a), measure.text(found.b), told, f"{found.n_a:,}", f"{found.n_b:,}"
 
 
-def _table(
+def table(
     caption: str,
     heads: Sequence[str],
     rows: Sequence[Sequence[str]],
     className: str = "compared",  # noqa: N803
 ) -> Component:
+    """A table in a frame where it scrolls; the first cell of a row names it."""
     return html.Div(
         html.Table(
             [

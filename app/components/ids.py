@@ -75,6 +75,12 @@ RELATIVE = "relative-figure"
 RELATIVE_PANEL = "relative-panel"
 COMPARED = "compared"
 COMPARE_THEME = "compare-theme"
+PASSES_LOADS = "passes-loads-figure"
+PASSES_LOADS_SUMMARY = "passes-loads-summary"
+PASSES_INFORMATION = "passes-information-figure"
+PASSES_INFORMATION_TABLE = "passes-information-table"
+PASSES_COMPARED = "passes-compared"
+PASSES_THEME = "passes-theme"
 
 # Corpora: a file is handed in and its columns are chosen, then passes are listed. `sent` is how
 # much of the file has arrived, `gone` what is said while the server is silent.
@@ -163,6 +169,7 @@ STOPPED = "stopped"
 # `action` what is to be done with runs, `told` what became of that.
 RUNS_FILTER = "runs-filter"
 RUNS_SEARCH = "runs-search"
+RUNS_KIND = "runs-kind"
 RUNS_MODEL = "runs-model"
 RUNS_STACK = "runs-stack"
 RUNS_TAG = "runs-tag"

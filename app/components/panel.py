@@ -11,6 +11,7 @@ from dash.development.base_component import Component
 from app.components.attributes import attributes
 from app.components.downloads import Picture, figure_menu
 
+_LEAST_WIDTH = 320
 HIDDEN, VISIBLE = {"display": "none"}, {"display": "block"}
 CONFIG: Any = {
     "displaylogo": False,
@@ -79,3 +80,10 @@ def drawing(id_: str, name: str, label: str, frame_id: str | None = None) -> Com
 def sized(figure: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
     """A graph's figure and style: one that follows its frame's width has no height."""
     return figure, {"height": f"{figure['layout']['height']:.0f}px"}
+
+
+def fitted(figure: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+    """The same for a graph that below its least width scrolls in its frame."""
+    least = figure["layout"].get("meta", {}).get("least_width", _LEAST_WIDTH)
+    figure, style = sized(figure)
+    return figure, {**style, "minWidth": f"{least:.0f}px"}

@@ -27,6 +27,7 @@ Wanted = Literal["run", "pause"]
 
 ABOUT, MODEL, PIECES = "about.json", "model.json", "pieces.parquet"
 RECORDED, WANTED, FAILED, PROGRESS = "recorded.json", "wanted", "failed", "progress.json"
+DIGEST = "digest"
 _ID = re.compile(r"[0-9a-f]{32}")
 _REMEMBERED = 4
 
@@ -53,7 +54,8 @@ class About:
 class Pass:
     """A pass as it lies there. `run_id` is MLflow's once it is recorded.
 
-    `detail` says in a line why it failed, or waits to be recorded.
+    `detail` says in a line why it failed, or waits to be recorded. `digest` is SHA-256 of the
+    files' bytes in hexadecimal digits, empty before the pass has come to its end.
     """
 
     about: About
@@ -62,6 +64,7 @@ class Pass:
     progress: Progress
     detail: str = ""
     run_id: str | None = None
+    digest: str = ""
 
 
 class Library:
@@ -106,6 +109,7 @@ class Library:
             progress=Progress(**progress) if progress else Progress(size=about["size"]),
             detail=_word(folder / FAILED),
             run_id=recorded["run_id"] if recorded else None,
+            digest=_word(folder / DIGEST),
         )
 
     def counts(self, id_: str) -> Counts:
@@ -170,6 +174,14 @@ class Library:
         folder = self.folder(id_)
         _write(folder / RECORDED, {"run_id": run_id})
         (folder / FAILED).unlink(missing_ok=True)
+
+    def unrecorded(self, id_: str) -> None:
+        """Forgets the run of a pass, so that it becomes another one. Raises OSError."""
+        (self.folder(id_) / RECORDED).unlink(missing_ok=True)
+
+    def digested(self, id_: str, digest: str) -> None:
+        """Notes the digest of a pass' files. Raises OSError."""
+        _put(self.folder(id_) / DIGEST, digest)
 
     def remove(self, id_: str) -> None:
         """Removes a pass with all that it counted. A process that still runs it ends."""

@@ -1,4 +1,4 @@
-"""The permalink: one recorded analysis, exactly as it was."""
+"""The permalink: a recorded analysis, exactly as it was, or the way to the atlas of a pass."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ from dash import Dash, Input, Output, State, dcc, html, no_update
 from app.analysis import Analyst
 from app.components import ids, links
 from app.components.controls import VIEWS, Choices, controls, pinned
+from app.components.corpus_pass import experts_link, pass_page
 from app.components.diagrams import diagrams
 from app.components.entry import entry
 from app.components.message import message, sentence
 from app.components.recomputed import again, recomputed
 from app.components.settled import settled_panels
-from app.recording.base import RecordedRun, RecordingError, RunNotFoundError
+from app.corpus.library import Pass, PassNotFoundError
+from app.recording.base import CorpusRunError, RecordedRun, RecordingError, RunNotFoundError
 from app.routing.capacity import own_capacity
 from app.routing.trace import RoutingTrace
 
@@ -29,16 +31,36 @@ def layout(analyst: Analyst) -> Callable[..., html.Div]:
         query = links.once(given)
         try:
             run = analyst.recorded(run_id)
+        except CorpusRunError as error:
+            found = _pass_of(analyst, run_id)
+            said = html.Div(pass_page(error.summary, found, error.mlflow_url), className="compare")
         except RunNotFoundError:
-            said = message("There is no such run", "It may have been deleted from the store.")
+            detail = ["It may have been deleted from the store.", *_experts_left(analyst, run_id)]
+            said = message("There is no such run", detail)
         except RecordingError as error:
-            said = message("The run can't be read", sentence(error))
+            detail = [sentence(error), *_experts_left(analyst, run_id)]
+            said = message("The run can't be read", detail)
         else:
             return _recorded(run, run_id, query)
         # Dash learns from a page without a run which components there are.
         return html.Div([said, html.Div(again(), hidden=True)])
 
     return page
+
+
+def _pass_of(analyst: Analyst, id_: str) -> Pass | None:
+    """The pass with this id, or that became this run, while its counts are here."""
+    try:
+        return analyst.library.find(id_)
+    except PassNotFoundError:
+        return None
+
+
+def _experts_left(analyst: Analyst, id_: str) -> list[Any]:
+    """The way to the experts of a pass, whose counts are here though its run can't be had."""
+    if _pass_of(analyst, id_) is None:
+        return []
+    return [" ", experts_link(id_, "The experts of this corpus pass can be opened.")]
 
 
 def _recorded(run: RecordedRun, run_id: str, query: Mapping[str, str]) -> html.Div:

@@ -143,6 +143,7 @@ def _facts(atlas: Atlas, found: Pass) -> Iterator[str]:
         f"{counts.truncated:,} documents cut to {about.order.max_tokens:,} tokens, "
         f"{found.state.skips.total:,} rows skipped",
         "Columns": f"text in {about.order.text}; labels {', '.join(about.order.labels) or 'none'}",
+        **({"SHA-256": f"{found.digest}, of the files’ bytes"} if found.digest else {}),
         "Begun": f"{about.created:%Y-%m-%d %H:%M} UTC",
         "Pass": f"{about.id}, seed {about.order.seed}",
     }

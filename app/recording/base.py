@@ -12,6 +12,8 @@ from typing import Literal, Protocol
 from app.routing.trace import RoutingTrace
 
 RunStatus = Literal["recorded", "pending", "failed"]
+# An analysis of one text, or a pass over a corpus.
+RunKind = Literal["analysis", "corpus"]
 
 UNDO_SECONDS = 10.0
 MOST_NAME = 250
@@ -52,7 +54,8 @@ class Receipt:
 class RunSummary:
     """One line of the history. `created` is in UTC.
 
-    `text` is the text's beginning, `name` what somebody called the run (else the same).
+    `text` is the text's beginning, of a pass over a corpus the corpus' name, `name` what
+    somebody called the run (else the same). `documents` are a corpus', None for an analysis.
     `tokens` counts all stacks, `size` the bytes of the run's files, None where not known.
     `load` is the first stack's load heatmap in small, see `content.load_code`; `value` the
     metric that the history was sorted by.
@@ -71,6 +74,25 @@ class RunSummary:
     load: str = ""
     value: float | None = None
     detail: str = ""
+    kind: RunKind = "analysis"
+    documents: int | None = None
+
+
+class CorpusRunError(RunNotFoundError):
+    """The id is that of a recorded pass over a corpus, which is no analysis.
+
+    `summary` is its line of the history, `mlflow_url` shows it in MLflow's own interface.
+    """
+
+    def __init__(self, summary: RunSummary, mlflow_url: str | None = None) -> None:
+        self.summary = summary
+        self.mlflow_url = mlflow_url
+        id_ = summary.run_id
+        super().__init__(
+            f"the run {id_} is a pass over a corpus, not an analysis: its page is "
+            f"/experts?run={id_}, its files are /api/v1/corpora/{id_}/atlas.csv, labels.csv, "
+            "tokens.csv and report.html"
+        )
 
 
 @dataclass(frozen=True)
@@ -89,6 +111,7 @@ class Query:
     until: date | None = None
     sort: str = "created"
     descending: bool = True
+    kind: RunKind | Literal[""] = ""
 
 
 ALL = Query()
@@ -182,7 +205,13 @@ class Recorder(Protocol):
         ...
 
     def load(self, id_: str) -> RecordedRun:
-        """Raises RunNotFoundError, or RecordingError if the store does not give it back."""
+        """Raises RunNotFoundError, for a pass over a corpus CorpusRunError, or RecordingError if
+        the store does not give it back."""
+        ...
+
+    def summary(self, id_: str) -> RunSummary:
+        """Its line of the history, of whatever kind it is. Raises RunNotFoundError or
+        RecordingError."""
         ...
 
     def file(self, id_: str, path: str) -> AbstractContextManager[Path]:
@@ -203,7 +232,7 @@ class Recorder(Protocol):
         ...
 
     def history(self, limit: int, cursor: str | None = None, query: Query = ALL) -> Page:
-        """The analyses that match, waiting ones first, then recorded ones in order.
+        """The runs that match, waiting analyses first, then recorded runs in order.
 
         A page may hold fewer than `limit` while more follow. Raises InvalidQueryError or
         RecordingError.

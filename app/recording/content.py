@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from app import __version__
 from app.recording import files
@@ -16,16 +17,19 @@ from app.recording.base import Artifact, Entry
 from app.recording.files import Draw
 from app.recording.measures import Measures
 from app.routing.metrics import Paths, expert_load
-from app.routing.trace import RouterLayer, RoutingTrace
+from app.routing.trace import RoutingTrace
 
 TRACE_FILE = "trace.npz"
 SUMS_FILE = "SHA256SUMS"
 PREFIX = "moescope."
+# Each run has one of these two: it is an analysis, or a pass over a corpus.
 TAG_ANALYSIS = f"{PREFIX}analysis"
+TAG_PASS = f"{PREFIX}pass"
 TAG_KEY = f"{PREFIX}key"
 TAG_MODEL = f"{PREFIX}model"
 TAG_TEXT = f"{PREFIX}text"
 TAG_TOKENS = f"{PREFIX}tokens"
+TAG_DOCUMENTS = f"{PREFIX}documents"
 TAG_MODE = f"{PREFIX}mode"
 TAG_STACKS = f"{PREFIX}stacks"
 TAG_LOAD = f"{PREFIX}load"
@@ -64,13 +68,19 @@ def token_count(trace: RoutingTrace) -> int:
 
 
 def load_code(trace: RoutingTrace) -> str:
-    """The load heatmap of the first stack in small.
+    """The load heatmap of the first stack in small, as `code_of_loads` writes it."""
+    layers = trace.stack_layers(trace.stacks[0])
+    return code_of_loads([expert_load(layer.experts, layer.num_experts) for layer in layers])
+
+
+def code_of_loads(loads: Sequence[NDArray[np.float64]]) -> str:
+    """A load heatmap in small, of the load [E] of each of its router layers.
 
     Router layers joined by dots, one hexadecimal digit per expert: 0 for no load, f for four
     times the uniform share or more. Of more than 32 layers or 64 experts, neighbours are
     averaged.
     """
-    rows = [_shares(layer) for layer in trace.stack_layers(trace.stacks[0])]
+    rows = [_shares(load) for load in loads]
     groups = np.array_split(np.arange(len(rows)), min(len(rows), _MOST_LAYERS))
     lines = []
     for group in groups:
@@ -81,10 +91,10 @@ def load_code(trace: RoutingTrace) -> str:
     return ".".join(lines)
 
 
-def _shares(layer: RouterLayer) -> np.ndarray[Any, np.dtype[np.float64]]:
+def _shares(load: NDArray[np.float64]) -> NDArray[np.float64]:
     """Loads in uniform shares, those of neighbours averaged where there are many experts."""
-    load = np.asarray(expert_load(layer.experts, layer.num_experts)) * layer.num_experts
-    bins = np.array_split(load, min(layer.num_experts, _MOST_EXPERTS))
+    experts = len(load)
+    bins = np.array_split(np.asarray(load) * experts, min(experts, _MOST_EXPERTS))
     return np.array([part.mean() for part in bins])
 
 

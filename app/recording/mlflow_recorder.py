@@ -6,9 +6,8 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from app.recording import content
 from app.recording.base import (
@@ -17,6 +16,7 @@ from app.recording.base import (
     MOST_TAG,
     MOST_TAGS,
     UNDO_SECONDS,
+    CorpusRunError,
     Entry,
     InvalidQueryError,
     Page,
@@ -30,6 +30,7 @@ from app.recording.base import (
     StoreState,
 )
 from app.recording.files import Draw, GiveWay
+from app.recording.lines import matches, of_item, of_run, shown
 from app.recording.mlflow_store import MlflowStore
 from app.recording.outbox import Deletion, Item, Outbox
 from app.recording.writer import Writer
@@ -66,7 +67,7 @@ class MlflowRecorder:
 
     def submit(self, entry: Entry, force: bool = False) -> Receipt:
         receipt = self._outbox.put(
-            entry.key, entry.trace.to_bytes(), _shown(entry.trace), forced=force
+            entry.key, entry.trace.to_bytes(), shown(entry.trace), forced=force
         )
         self._writer.wake()
         return receipt
@@ -77,7 +78,8 @@ class MlflowRecorder:
         item = self._known(id_)
         if item is None:
             run = self._store.run(id_)
-            return Receipt(run.data.tags[content.TAG_ANALYSIS], run.info.run_id, "recorded")
+            run_id = run.info.run_id
+            return Receipt(run.data.tags.get(content.TAG_ANALYSIS, run_id), run_id, "recorded")
         receipt = item.receipt
         if receipt.status == "pending" and not receipt.detail:
             return replace(receipt, detail=self._writer.down())
@@ -86,23 +88,31 @@ class MlflowRecorder:
     def load(self, id_: str) -> RecordedRun:
         item = self._known(id_)
         if item is not None and item.state != "recorded":
-            return RecordedRun(_of_item(item), self._kept(item))
+            return RecordedRun(of_item(item), self._kept(item))
         data = self._outbox.trace(item.id) if item else None
         try:
             run = self._stored(item, id_)
         except StoreDownError:
             if item is None or data is None:
                 raise
-            return RecordedRun(_of_item(item), _trace(data))
+            return RecordedRun(of_item(item), _trace(data))
+        summary, page = of_run(run), self._store.page_of(run)
+        if summary.kind == "corpus":
+            raise CorpusRunError(summary, page)
         if data is None:
             data = self._trace_file(run)
-        return RecordedRun(_of_run(run), _trace(data), self._store.page_of(run))
+        return RecordedRun(summary, _trace(data), page)
+
+    def summary(self, id_: str) -> RunSummary:
+        item = self._known(id_)
+        if item is not None and item.state != "recorded":
+            return of_item(item)
+        return of_run(self._stored(item, id_))
 
     @contextmanager
     def file(self, id_: str, path: str) -> Iterator[Path]:
         item = self._known(id_)
-        # Figures are made anew: those of the run need the network to open.
-        if (item is None or item.state == "recorded") and not path.endswith(".html"):
+        if (item is None or item.state == "recorded") and not _made_anew(path):
             run = self._stored(item, id_)
             with self._store.file(run, path) as found:
                 if found is not None:
@@ -121,7 +131,7 @@ class MlflowRecorder:
 
     def link(self, id_: str, path: str) -> str | None:
         item = self._known(id_)
-        if (item is not None and item.state != "recorded") or path.endswith(".html"):
+        if (item is not None and item.state != "recorded") or _made_anew(path):
             return None
         return self._store.link(self._stored(item, id_), path)
 
@@ -139,8 +149,8 @@ class MlflowRecorder:
                 raise
             return self._history_here(limit, None, query, str(error))
         hidden = self._outbox.hidden()
-        found = [_of_run(run, query.sort) for run in runs if run.info.run_id not in hidden]
-        return Page([*waiting, *(each for each in found if _matches(each, query))], following)
+        found = [of_run(run, query.sort) for run in runs if run.info.run_id not in hidden]
+        return Page([*waiting, *(each for each in found if matches(each, query))], following)
 
     def rename(self, id_: str, name: str) -> None:
         name = " ".join(name.split())
@@ -149,7 +159,7 @@ class MlflowRecorder:
         if not name.isprintable():
             raise InvalidQueryError("a name can't hold control characters")
         run = self._recorded(id_)
-        text = _of_run(run).text
+        text = of_run(run).text
         searched = f"{name}\n{text}" if name and name != text else text
         self._store.change(run.info.run_id, {content.TAG_TEXT: searched}, name or text)
 
@@ -157,7 +167,7 @@ class MlflowRecorder:
         wanted = [_checked_tag(tag) for tag in add]
         unwanted = {tag.strip() for tag in remove}
         run = self._recorded(id_)
-        before = _of_run(run).tags
+        before = of_run(run).tags
         tags = [tag for tag in dict.fromkeys((*before, *wanted)) if tag not in unwanted]
         if len(tags) > MOST_TAGS:
             raise InvalidQueryError(f"a run has at most {MOST_TAGS} tags")
@@ -247,15 +257,15 @@ class MlflowRecorder:
     def _waiting(self, query: Query) -> list[RunSummary]:
         items = self._outbox.items(("pending", "failed"), _MOST_WAITING)
         found = self._told([item for item in items if item.run_id is None])
-        return [each for each in found if _matches(each, query)]
+        return [each for each in found if matches(each, query)]
 
     def _told(self, items: list[Item]) -> list[RunSummary]:
         """Items as the history shows them, waiting ones with the reason."""
         reason = self._writer.down()
         return [
-            replace(_of_item(item), detail=item.detail or reason)
+            replace(of_item(item), detail=item.detail or reason)
             if item.state == "pending"
-            else _of_item(item)
+            else of_item(item)
             for item in items
         ]
 
@@ -269,8 +279,13 @@ class MlflowRecorder:
         found = self._told(items[:limit])
         following = f"{_LOCAL}{start + limit}" if len(items) > limit else None
         reason = reason or self._writer.down() or "the store was down a moment ago"
-        notice = f"Only what was recorded from here, newest first, because {reason}"
-        return Page([each for each in found if _matches(each, query)], following, notice)
+        notice = f"Only analyses recorded from here, newest first, because {reason}"
+        return Page([each for each in found if matches(each, query)], following, notice)
+
+
+def _made_anew(path: str) -> bool:
+    """Whether a file is not read from the run: its figures' pages need the network to open."""
+    return path.startswith("figures/") and path.endswith(".html")
 
 
 def _trace(data: bytes) -> RoutingTrace:
@@ -289,67 +304,3 @@ def _checked_tag(tag: str) -> str:
     if "," in tag or not tag.isprintable():
         raise InvalidQueryError("a tag can't hold a comma or control characters")
     return tag
-
-
-def _shown(trace: RoutingTrace) -> dict[str, Any]:
-    """What the history shows of an analysis, as plain JSON values."""
-    return {
-        "model": trace.model.id,
-        "text": content.text_beginning(trace.text),
-        "tokens": content.token_count(trace),
-        "stacks": list(trace.stacks),
-        "load": content.load_code(trace),
-    }
-
-
-def _of_item(item: Item) -> RunSummary:
-    shown = item.summary
-    return RunSummary(
-        run_id=item.run_id or item.id,
-        created=item.created,
-        model=str(shown["model"]),
-        text=str(shown["text"]),
-        tokens=int(shown["tokens"]),
-        status=item.state,
-        name=str(shown["text"]),
-        stacks=tuple(shown["stacks"]),
-        load=str(shown["load"]),
-        detail=item.detail,
-    )
-
-
-def _of_run(run: Run, sort: str = "created") -> RunSummary:
-    tags = run.data.tags
-    # A name stands in the text's tag too, on a line before it, so that one search finds both.
-    text = tags.get(content.TAG_TEXT, "").rpartition("\n")[2]
-    return RunSummary(
-        run_id=run.info.run_id,
-        created=datetime.fromtimestamp(run.info.start_time / 1000, UTC),
-        model=tags.get(content.TAG_MODEL, ""),
-        text=text,
-        tokens=_number(tags.get(content.TAG_TOKENS, "")) or 0,
-        status="recorded",
-        name=run.info.run_name or text,
-        tags=tuple(tag for tag in tags.get(content.TAG_TAGS, "").split(",") if tag),
-        stacks=tuple(stack for stack in tags.get(content.TAG_STACKS, "").split(",") if stack),
-        size=_number(tags.get(content.TAG_SIZE, "")),
-        load=tags.get(content.TAG_LOAD, ""),
-        value=run.data.metrics.get(sort),
-    )
-
-
-def _number(text: str) -> int | None:
-    return int(text) if text.isdecimal() else None
-
-
-def _matches(run: RunSummary, query: Query) -> bool:
-    part = query.text.lower()
-    day = run.created.date()
-    return (
-        (not query.model or run.model == query.model)
-        and (not part or part in run.text.lower() or part in run.name.lower())
-        and (not query.stack or query.stack in run.stacks)
-        and (not query.tag or query.tag in run.tags)
-        and (query.since is None or query.since <= day)
-        and (query.until is None or day <= query.until)
-    )

@@ -1,4 +1,7 @@
-"""MLflow as the store: an analysis is a run of one experiment."""
+"""MLflow as the store: an analysis is a run of one experiment, and so is a pass over a corpus.
+
+Passes are written elsewhere (corpus_runs.py), and found, changed and deleted here.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +23,7 @@ from app.recording.base import (
     InvalidQueryError,
     Query,
     RecordingError,
+    RunKind,
     RunNotFoundError,
     StoreDownError,
 )
@@ -39,6 +43,11 @@ log = logging.getLogger(__name__)
 
 _ID = re.compile(r"[0-9a-f]{32}")
 _FINISHED = "attributes.status = 'FINISHED'"
+# What tells the kinds of runs apart.
+_KINDS: Mapping[RunKind, str] = {
+    "analysis": content.TAG_ANALYSIS,
+    "corpus": content.TAG_PASS,
+}
 # A crowd of readers would use up the connections that sqlite's pool offers.
 _MOST_CALLS = 8
 # So long after the store was found to be down, reading does not try it again.
@@ -125,7 +134,7 @@ class MlflowStore:
     def run(self, id_: str) -> Run:
         """The recorded run with this id, MLflow's own or the analysis's.
 
-        Raises RunNotFoundError for anything that is no whole analysis of the experiment.
+        Raises RunNotFoundError for anything that is no whole analysis or pass of the experiment.
         """
         if not _ID.fullmatch(id_):
             raise RunNotFoundError("there is no such run")
@@ -188,10 +197,12 @@ class MlflowStore:
 
         The store's pattern can't name every character, so the caller checks the hits.
         """
-        conditions = [_FINISHED, _like(content.TAG_ANALYSIS, "")]
+        # A run of either kind has a text, and no other run has. The filter knows no «or».
+        conditions = [_FINISHED, _like(content.TAG_TEXT, query.text)]
+        if query.kind:
+            conditions.append(_like(_KINDS[query.kind], ""))
         for tag, part in (
             (content.TAG_MODEL, query.model),
-            (content.TAG_TEXT, query.text),
             (content.TAG_STACKS, query.stack),
             (content.TAG_TAGS, f",{query.tag}," if query.tag else ""),
         ):
@@ -232,8 +243,7 @@ class MlflowStore:
                 if error.error_code == "RESOURCE_DOES_NOT_EXIST":
                     return
                 raise
-            ours = content.TAG_ANALYSIS in run.data.tags
-            if not ours or run.info.experiment_id not in experiments:
+            if not _is_ours(run) or run.info.experiment_id not in experiments:
                 return
             if run.info.lifecycle_stage == "active":
                 client.delete_run(run_id)
@@ -320,7 +330,7 @@ class MlflowStore:
             run.info.experiment_id in experiments
             and run.info.lifecycle_stage == "active"
             and run.info.status == "FINISHED"
-            and content.TAG_ANALYSIS in run.data.tags
+            and _is_ours(run)
         )
         return run if whole else None
 
@@ -406,6 +416,10 @@ class MlflowStore:
             with suppress(OSError):
                 if time.time() - folder.stat().st_mtime > _LEFT_BEHIND_SECONDS:
                     shutil.rmtree(folder)
+
+
+def _is_ours(run: Run) -> bool:
+    return any(tag in run.data.tags for tag in _KINDS.values())
 
 
 def _milliseconds(moment: datetime) -> int:

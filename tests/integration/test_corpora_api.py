@@ -228,5 +228,5 @@ def test_the_documentation_has_the_routes(server: str) -> None:
     paths = ask(f"{server}/openapi.json").json()["paths"]
     assert "/api/v1/corpora" in paths
     responses = paths["/api/v1/corpora/{id}/{file}"]["get"]["responses"]
-    assert set(responses) == {"200", "404", "422"}
+    assert set(responses) == {"200", "307", "404", "422", "503"}
     assert "application/problem+json" in responses["404"]["content"]

@@ -100,6 +100,10 @@ def test_a_corpus_is_handed_in_counted_recorded_and_removed(api: str, folder: Pa
     assert counts.tokens == done["tokens"]
     again = ask(f"{api}/corpora", asked)
     assert (again.status, again.json()["run_id"]) == (200, done["run_id"])
+    assert ask(f"{api}/runs/{done['run_id']}", method="DELETE").status == 202
+    assert ask(f"{api}/corpora", asked).status == 200
+    until(lambda: status(api, id_)["run_id"] not in (None, done["run_id"]), 120)
+    assert status(api, id_)["status"] == "recorded"
     file = folder / "uploads" / described["id"] / "my rows.jsonl"
     assert file.exists()
     assert ask(f"{api}/corpora/{id_}", method="DELETE").status == 204

@@ -37,6 +37,7 @@ _queries = st.builds(
     text=_line,
     model=_line,
     stack=st.sampled_from(["", "encoder", "decoder"]),
+    kind=st.sampled_from(["", "analysis", "corpus"]),
     tag=_line,
     since=st.none() | st.dates(date(1970, 1, 1), date(2026, 1, 1)),
     until=st.none() | st.dates(date(2026, 1, 2), date(9998, 12, 31)),
@@ -162,6 +163,15 @@ def test_a_named_run_shows_its_text_beneath() -> None:
     assert every(made, "Small")[0].children == "A bird in the hand"
     same = RunSummary(**{**vars(RUN), "name": RUN.text})
     assert text_of(table([same], Query())).count(RUN.text) == 1
+
+
+def test_a_pass_says_what_it_is_and_leads_to_its_experts() -> None:
+    corpus = RunSummary(**{**vars(RUN), "kind": "corpus", "documents": 1, "tags": ()})
+    made = table([corpus], Query())
+    assert every(made, "Link")[0].href == f"/experts?run={RUN.run_id}"
+    assert "corpus pass, 1 document" in text_of(made)
+    rows = [getattr(every(table([run], Query()), "Tr")[1], "data-kind") for run in (RUN, corpus)]
+    assert rows == ["analysis", "corpus"]
 
 
 def test_the_metric_that_sorts_has_a_column() -> None:

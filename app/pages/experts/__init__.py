@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -27,6 +28,8 @@ from app.pages.experts.views import (
     two_drawn,
 )
 
+_ID = re.compile(r"[0-9a-f]{32}")
+
 
 def layout(analyst: Analyst) -> Callable[..., html.Div]:
     """The page's layout; the address names the pass `run`, one `with` it, and what is looked at.
@@ -45,9 +48,9 @@ def layout(analyst: Analyst) -> Callable[..., html.Div]:
         try:
             view = opened(library, asked)
         except PassNotFoundError:
-            said = "There is no such pass over a corpus. It may have been deleted."
+            said = _not_here(asked.run)
         except FileNotFoundError:
-            said = "This pass has counted nothing yet. Open the page again in a moment."
+            said = ["This pass has counted nothing yet. Open the page again in a moment."]
         else:
             # It may have been named by its run.
             asked = replace(asked, run=view.found.about.id)
@@ -58,6 +61,14 @@ def layout(analyst: Analyst) -> Callable[..., html.Div]:
         return _page([problem, *offered], asked, None)
 
     return page
+
+
+def _not_here(id_: str) -> list[Any]:
+    """Its counts may have been removed while its run stayed."""
+    words = "There is no such pass over a corpus here. It may have been removed. "
+    if not _ID.fullmatch(id_):
+        return [words]
+    return [words, dcc.Link("Its run", href=links.to(f"/runs/{id_}")), " may still have its files."]
 
 
 def _page(head: Sequence[Component], asked: Asked, view: View | None) -> html.Div:

@@ -15,7 +15,7 @@ def comparable(a: Pass, b: Pass, of_a: Atlas, of_b: Atlas, layer: int, column: s
         f"{count_of(atlas.counts.tokens, 'token')}."
         for letter, found, atlas in (("a", a, of_a), ("b", b, of_b))
     ]
-    said = [" ".join(names), _numbers(a, b, of_a, of_b)]
+    said = [" ".join(names), expert_numbers(a, b, of_a, of_b)]
     if layer >= len(of_b.counts.shape):
         said.append(f"b has no {layer_label(layer).lower()}.")
     if column and column not in of_b.counts.labels:
@@ -23,7 +23,8 @@ def comparable(a: Pass, b: Pass, of_a: Atlas, of_b: Atlas, layer: int, column: s
     return said
 
 
-def _numbers(a: Pass, b: Pass, of_a: Atlas, of_b: Atlas) -> str:
+def expert_numbers(a: Pass, b: Pass, of_a: Atlas, of_b: Atlas) -> str:
+    """Whether the same number means the same expert in both."""
     revisions = [found.about.model.get("revision") for found in (a, b)]
     if revisions[0] == revisions[1]:
         return "Both passes are of the same weights: expert numbers mean the same."

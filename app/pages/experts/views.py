@@ -9,7 +9,7 @@ from dash import html, no_update
 
 from app.components import ids
 from app.components.markup import markup
-from app.components.panel import HIDDEN, VISIBLE
+from app.components.panel import HIDDEN, VISIBLE, fitted
 from app.corpus.atlas.tokens import token_routing
 from app.corpus.atlases import Atlas, atlas_of
 from app.corpus.library import Library, Pass, PassNotFoundError
@@ -44,13 +44,6 @@ def opened(library: Library, asked: Asked) -> View:
     return View(found, atlas, asked.index(atlas), asked.column(atlas))
 
 
-def sized(figure: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
-    """A graph's figure and style: below its least width it scrolls in its frame."""
-    layout = figure["layout"]
-    least = layout.get("meta", {}).get("least_width", 320)
-    return figure, {"height": f"{layout['height']:.0f}px", "minWidth": f"{least:.0f}px"}
-
-
 def card_words(view: View, sort: str, theme: Theme) -> dict[str, str]:
     """Cards and how to read them, as HTML by the ids of their places."""
     return {
@@ -79,16 +72,16 @@ def labels_drawn(view: View, theme: Theme) -> tuple[Any, ...]:
         said += f"The {MOST_VALUES} values with the most tokens; the files have all. "
     found = view.atlas.information(view.column)
     return (
-        *sized(risk_figure(profile, theme)),
+        *fitted(risk_figure(profile, theme)),
         risk_summary(profile, view.column),
         said,
-        *sized(information_figure(found, theme, view.layer)),
+        *fitted(information_figure(found, theme, view.layer)),
     )
 
 
 def similarity_drawn(view: View, theme: Theme) -> tuple[Any, ...]:
     """The similarity map and its style."""
-    return sized(similarity_figure(view.atlas.similarity(view.layer), theme))
+    return fitted(similarity_figure(view.atlas.similarity(view.layer), theme))
 
 
 def token_found(view: View, text: str, theme: Theme) -> tuple[Any, ...]:
@@ -99,7 +92,7 @@ def token_found(view: View, text: str, theme: Theme) -> tuple[Any, ...]:
     if not found or not found[0].n:
         return said, no_update, no_update, HIDDEN
     figure = token_figure(token_routing(counts, found[0].token_id), theme)
-    return said, *sized(figure), VISIBLE
+    return said, *fitted(figure), VISIBLE
 
 
 def two_drawn(library: Library, view: View, beside: str, theme: Theme) -> tuple[Any, ...]:
@@ -126,12 +119,12 @@ def two_drawn(library: Library, view: View, beside: str, theme: Theme) -> tuple[
     column_there = bool(view.column) and view.column in atlas.counts.labels
     if layer_there:
         mine = view.atlas.layer(view.layer, view.column).load
-        loads = sized(two_loads_figure(mine, atlas.layer(view.layer, view.column).load, theme))
+        loads = fitted(two_loads_figure(mine, atlas.layer(view.layer, view.column).load, theme))
     if layer_there and column_there:
         both = [each.information(view.column) for each in (view.atlas, atlas)]
         labels = (
-            *sized(risk_figure(atlas.profile(view.layer, view.column), theme)),
-            *sized(information_figure(both[0], theme, view.layer, both[1])),
+            *fitted(risk_figure(atlas.profile(view.layer, view.column), theme)),
+            *fitted(information_figure(both[0], theme, view.layer, both[1])),
         )
     shown = [VISIBLE if there else HIDDEN for there in (layer_there, layer_there and column_there)]
     return _said(said), *loads, *labels, *shown

@@ -113,6 +113,7 @@ def register(app: Dash, analyst: Analyst) -> None:
         Output(ids.RUNS_BAR, "hidden"),
         Output(ids.RUNS_COUNT, "children"),
         Output(ids.RUNS_COMPARE, "href"),
+        Output(ids.RUNS_COMPARE, "title"),
         Output(ids.RUNS_CSV, "href"),
         Output(ids.RUNS_PARQUET, "href"),
         Output(ids.RUNS_TAG_OPEN, "disabled"),
@@ -122,6 +123,7 @@ def register(app: Dash, analyst: Analyst) -> None:
         Input({"type": ids.RUN_CHECK, "index": ALL}, "value"),
         State({"type": ids.RUN_CHECK, "index": ALL}, "id"),
         State({"type": ids.RUN_ROW, "index": ALL}, "data-waits"),
+        State({"type": ids.RUN_ROW, "index": ALL}, "data-kind"),
     )
     app.clientside_callback(
         ClientsideFunction("runs", "told"),

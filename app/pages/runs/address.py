@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
+from typing import Any, cast
 from urllib.parse import parse_qs, urlencode
 
-from app.recording.base import MOST_TAG, SORTS, Query
+from app.recording.base import MOST_TAG, SORTS, Query, RunKind
 
-NAMES = ("q", "model", "stack", "tag", "since", "until", "sort", "order", "cursor")
+NAMES = ("q", "kind", "model", "stack", "tag", "since", "until", "sort", "order", "cursor")
+KINDS = {"analysis": "texts", "corpus": "corpora"}
 STACKS = ("encoder", "decoder")
 MOST_SEARCH = 250
 _MOST_MODEL = 500
@@ -54,6 +55,7 @@ def read(given: Mapping[str, Any]) -> Asked:
         return found
 
     order = allowed("order", values["order"] in ("asc", "desc"), "it is asc or desc")
+    kind = allowed("kind", values["kind"] in KINDS, f"it is {' or '.join(KINDS)}")
     query = Query(
         text=within("q", MOST_SEARCH),
         model=within("model", _MOST_MODEL),
@@ -64,6 +66,7 @@ def read(given: Mapping[str, Any]) -> Asked:
         sort=allowed("sort", values["sort"] in SORTS, f"it is one of {', '.join(SORTS)}")
         or "created",
         descending=order != "asc",
+        kind=cast(RunKind, kind),
     )
     if query.since and query.until and query.since > query.until:
         refused.append(f"since {query.since} is after until {query.until}: nothing can match.")
@@ -85,6 +88,7 @@ def write(query: Query, cursor: str | None = None) -> str:
     """The part of an address after its path that `read_search` reads; empty for the usual."""
     values = {
         "q": query.text,
+        "kind": query.kind,
         "model": query.model,
         "stack": query.stack,
         "tag": query.tag,

@@ -11,7 +11,7 @@ from dash import html
 
 from app.components import ids
 from app.components.attributes import attributes
-from app.pages.runs.address import MOST_SEARCH, STACKS
+from app.pages.runs.address import KINDS, MOST_SEARCH, STACKS
 from app.recording.base import MOST_TAG, SORTS, Query
 
 # What a select says that leaves its condition out.
@@ -19,6 +19,7 @@ ALL = "*"
 # In the order in which the browser's script reads them, as the address names them.
 FIELDS = {
     "q": ids.RUNS_SEARCH,
+    "kind": ids.RUNS_KIND,
     "model": ids.RUNS_MODEL,
     "stack": ids.RUNS_STACK,
     "tag": ids.RUNS_TAG,
@@ -55,8 +56,9 @@ def filters(query: Query, models: Sequence[str]) -> html.Div:
                     autocomplete="off",
                 ),
             ),
-            _field("Model", _any_of(ids.RUNS_MODEL, query.model, listed)),
-            _field("Stack", _any_of(ids.RUNS_STACK, query.stack, STACKS)),
+            _field("Kind", _any_of(ids.RUNS_KIND, query.kind, KINDS)),
+            _field("Model", _any_of(ids.RUNS_MODEL, query.model, _named(listed))),
+            _field("Stack", _any_of(ids.RUNS_STACK, query.stack, _named(STACKS))),
             _field("From (UTC)", _day(ids.RUNS_SINCE, query.since)),
             _field("To (UTC)", _day(ids.RUNS_UNTIL, query.until)),
             _field("Sort by", _select(ids.RUNS_SORT, query.sort, SORTS)),
@@ -85,8 +87,12 @@ def _select(id_: str, value: str, options: dict[str, str]) -> Any:
     return dbc.Select(id=id_, value=value, options=listed)
 
 
-def _any_of(id_: str, value: str, names: Sequence[str]) -> Any:
-    return _select(id_, value or ALL, {ALL: "all", **{name: name for name in names}})
+def _any_of(id_: str, value: str, options: dict[str, str]) -> Any:
+    return _select(id_, value or ALL, {ALL: "all", **options})
+
+
+def _named(names: Sequence[str]) -> dict[str, str]:
+    return {name: name for name in names}
 
 
 def _day(id_: str, value: date | None) -> Any:

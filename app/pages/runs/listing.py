@@ -14,7 +14,7 @@ from app.components import ids, links
 from app.components.attributes import attributes
 from app.components.message import sentence
 from app.components.thumbnail import HEIGHT, WIDTH, thumbnail, thumbnail_text
-from app.figures.labels import number
+from app.figures.labels import count_of, number
 from app.pages.runs.address import Asked, write
 from app.recording.base import (
     SORTS,
@@ -143,7 +143,10 @@ def _row(run: RunSummary, query: Query, metric: bool, checked: bool) -> html.Tr:
         id={"type": ids.RUN_ROW, "index": run.run_id},
         # What the bar needs to know of the runs that are chosen.
         **attributes(
-            data_waits="true" if waits else "", data_name=title(run), data_tags=",".join(run.tags)
+            data_waits="true" if waits else "",
+            data_kind=run.kind,
+            data_name=title(run),
+            data_tags=",".join(run.tags),
         ),
     )
 
@@ -160,11 +163,13 @@ def _picture(code: str) -> Component:
 
 
 def _about(run: RunSummary, query: Query) -> list[Any]:
-    link = dcc.Link(title(run), href=links.to(f"/runs/{run.run_id}"))
+    corpus = run.kind == "corpus"
+    page = f"/experts?run={run.run_id}" if corpus else f"/runs/{run.run_id}"
     renamed = bool(run.name) and run.name != run.text
     return [
-        link,
+        dcc.Link(title(run), href=links.to(page)),
         *([html.Small(run.text or "(no text)", className="text")] if renamed else []),
+        *([html.Small(corpus_text(run))] if corpus else []),
         *(
             [html.Span([_chip(tag, query) for tag in run.tags], className="tags")]
             if run.tags
@@ -186,6 +191,12 @@ def _chip(tag: str, query: Query) -> html.A:
 def title(run: RunSummary) -> str:
     """What a run is called: its name, else its text's beginning."""
     return run.name or run.text or "(no text)"
+
+
+def corpus_text(run: RunSummary) -> str:
+    """What a run is that is a pass over a corpus."""
+    read = "" if run.documents is None else f", {count_of(run.documents, 'document')}"
+    return f"corpus pass{read}"
 
 
 def size_text(size: int | None) -> str:
