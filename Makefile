@@ -76,7 +76,7 @@ $(VENV)/runtime.stamp: requirements.txt | $(BIN)/python
 	@$(PIP) -r requirements.txt
 	@touch $@
 
-$(VENV)/dev.stamp: requirements-dev.txt requirements-ray.txt requirements.txt | $(BIN)/python
+$(VENV)/dev.stamp: requirements-dev.txt requirements-automl.txt requirements-ray.txt requirements.txt | $(BIN)/python
 	@echo "Installing what app and tests need into $(VENV) (once, a few minutes)"
 	@$(PIP) -r requirements-dev.txt
 	@touch $@ $(VENV)/runtime.stamp
