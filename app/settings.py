@@ -80,6 +80,8 @@ class Settings(BaseSettings):
     dtype: Literal["float32", "bfloat16"] = Field("float32", alias="MOESCOPE_DTYPE")
     queue: int = Field(64, alias="MOESCOPE_QUEUE", ge=1, le=1000)
     upload_mb: int = Field(2000, alias="MOESCOPE_UPLOAD_MB", ge=1, le=1_000_000)
+    training: bool = Field(True, alias="MOESCOPE_TRAINING")
+    automl_mb: int = Field(1024, alias="MOESCOPE_AUTOML_MB", ge=256, le=1_000_000)
     mlflow_tracking_uri: str = Field("", alias="MLFLOW_TRACKING_URI")
     mlflow_experiment: str = Field("moescope", alias="MLFLOW_EXPERIMENT_NAME", min_length=1)
     mlflow_ui: str = Field("", alias="MOESCOPE_MLFLOW_UI")

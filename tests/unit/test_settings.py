@@ -164,6 +164,8 @@ def test_the_default_may_be_a_folder_of_its_own(
         ("MOESCOPE_MAX_TOKENS", "1e9", "integer"),
         ("MOESCOPE_THREADS", "-1", "greater"),
         ("MOESCOPE_THREADS", "all", "integer"),
+        ("MOESCOPE_TRAINING", "perhaps", "boolean"),
+        ("MOESCOPE_AUTOML_MB", "100", "greater than or equal to 256"),
         ("MOESCOPE_DTYPE", "int8", "'float32' or 'bfloat16'"),
         ("MOESCOPE_DATA_DIR", "file", "is not a folder"),
         ("MOESCOPE_DATA_DIR", "file/below", "is not a folder"),
