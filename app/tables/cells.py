@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -109,11 +109,15 @@ def level_of(value: Any, as_numbers: bool) -> str:
 
 def levels(column: pd.Series, as_numbers: bool = False) -> pd.Series:
     """A column as levels, dtype str, NaN where missing."""
+    return translated(column, lambda value: level_of(value, as_numbers))
+
+
+def translated(column: pd.Series, text_of: Callable[[Any], str]) -> pd.Series:
+    """The text of each value, asked once for equal ones; dtype str, NaN for "" and missing."""
     codes, unique = pd.factorize(column)
     # Missing values have the code −1, which is the last text.
-    texts = np.array([*(level_of(value, as_numbers) for value in unique), ""], dtype=object)
-    found = pd.Series(texts[codes], column.index, "str", name=column.name)
-    return found.mask(found == "")
+    texts = np.array([*(text_of(value) or None for value in unique), None], dtype=object)
+    return pd.Series(texts[codes], column.index, "str", name=column.name)
 
 
 def as_numbers(column: pd.Series) -> pd.Series:

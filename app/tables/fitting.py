@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from app.tables.cells import as_numbers, levels, ordered
+from app.tables.cells import as_numbers, level_of, levels, ordered, translated
 from app.tables.errors import TableError
 from app.tables.recipe import FeatureKind, Recipe
 from app.tables.secret import hashed, mark
@@ -105,9 +105,14 @@ class Fitted:
         column = frame[feature.name]
         if feature.kind == "number":
             return as_numbers(column)
-        found = _category(column, feature.spelt, self._key_of(feature.name, key))
-        unknown = OTHER if feature.other else np.nan
-        return found.where(found.isin(feature.levels) | found.isna(), unknown)
+        known, rest = frozenset(feature.levels), OTHER if feature.other else ""
+        text_of = _text_of(feature.name, feature.spelt, self._key_of(feature.name, key))
+
+        def kept(value: Any) -> str:
+            text = text_of(value)
+            return text if not text or text in known else rest
+
+        return translated(column, kept)
 
     def _key_of(self, name: str, key: bytes | None) -> bytes | None:
         return key if name in self.recipe.hashed else None
@@ -167,7 +172,7 @@ def _number(column: pd.Series) -> Feature:
 
 def _levels(column: pd.Series, recipe: Recipe, key: bytes | None) -> Feature:
     spelt = pd.api.types.is_numeric_dtype(column.dtype)
-    found = _category(column, spelt, key)
+    found = translated(column, _text_of(str(column.name), spelt, key))
     counts = found.value_counts()
     by_frequency = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     kept = [name for name, rows in by_frequency if rows >= recipe.least_rows]
@@ -183,11 +188,11 @@ def _levels(column: pd.Series, recipe: Recipe, key: bytes | None) -> Feature:
     )
 
 
-def _category(column: pd.Series, spelt: bool, key: bytes | None) -> pd.Series:
-    found = levels(column, spelt)
-    if key is None:
-        return found
-    name = str(column.name)
-    return found.map({each: hashed(key, name, each) for each in found.dropna().unique()}).astype(
-        "str"
-    )
+def _text_of(name: str, spelt: bool, key: bytes | None) -> Callable[[Any], str]:
+    """How the values of a category become levels, "" for missing ones."""
+
+    def text_of(value: Any) -> str:
+        text = level_of(value, spelt)
+        return hashed(key, name, text) if key is not None and text else text
+
+    return text_of
