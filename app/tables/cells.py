@@ -123,6 +123,8 @@ def translated(column: pd.Series, text_of: Callable[[Any], str]) -> pd.Series:
 def as_numbers(column: pd.Series) -> pd.Series:
     """A column as float64, NaN where missing. Raises TableError for a cell that is no number;
     its row is by the index, which counts from 0."""
+    if column.dtype == np.float64:
+        return column
     if pd.api.types.is_numeric_dtype(column.dtype):
         return column.astype(np.float64)
     codes, unique = pd.factorize(column)

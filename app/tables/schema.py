@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-import numpy as np
 import pandas as pd
 
 from app.tables.cells import level_of, number
@@ -73,9 +72,14 @@ class Schema:
             if not isinstance(row, Mapping):
                 found.add(place, "", "an object", shown(row))
         found.end()
-        columns = {each.name: _column(each, rows, commas, found) for each in self.fields}
+        # One index for all: to find that they agree costs more than a row does.
+        index = pd.RangeIndex(len(rows))
+        columns = {
+            each.name: pd.Series(_cells(each, rows, commas, found), index, _dtype(each))
+            for each in self.fields
+        }
         found.end()
-        return pd.DataFrame(columns)
+        return pd.DataFrame(columns, index)
 
     def plain(self) -> dict[str, Any]:
         """As plain JSON values."""
@@ -119,17 +123,21 @@ def _field(feature: Feature, fitted: Fitted) -> Field:
 _ABSENT = object()
 
 
-def _column(field: Field, rows: Sequence[Any], commas: bool, found: Offences) -> pd.Series:
+def _dtype(field: Field) -> str:
+    return "float64" if field.kind == "number" else "str"
+
+
+def _cells(field: Field, rows: Sequence[Any], commas: bool, found: Offences) -> list[Any]:
     """A column of all rows; what offends is noted and left missing."""
     parse = _number(field, commas) if field.kind == "number" else _level(field)
-    values = list[Any]()
+    cells = list[Any]()
     for place, row in enumerate(rows, 1):
         value = row.get(field.name, _ABSENT)
         cell, expected = parse(value)
         if expected:
             found.add(place, field.name, expected, shown(value))
-        values.append(cell)
-    return pd.Series(values, dtype=np.float64 if field.kind == "number" else "str")
+        cells.append(cell)
+    return cells
 
 
 # The cell, and what was expected instead, "" if it is as promised.
