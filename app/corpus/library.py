@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 from collections.abc import Mapping
@@ -18,7 +17,8 @@ import pyarrow.parquet as pq
 
 from app.corpus.counting.counts import Counts
 from app.corpus.order import Order, Progress
-from app.corpus.state import Kept, State, is_locked
+from app.corpus.state import Kept, State
+from app.folders import is_locked, read, read_text, write, write_text
 
 Status = Literal[
     "waiting", "running", "pausing", "paused", "stopped", "failed", "finished", "recorded"
@@ -91,25 +91,25 @@ class Library:
     def find(self, id_: str) -> Pass:
         """One by its id, or by that of its run. Raises PassNotFoundError."""
         folder = self.folder(id_)
-        about = _read(folder / ABOUT)
+        about = read(folder / ABOUT)
         if about is None:
             return self._of_run(id_)
         state = Kept(folder).state()
-        recorded, progress = _read(folder / RECORDED), _read(folder / PROGRESS)
+        recorded, progress = read(folder / RECORDED), read(folder / PROGRESS)
         return Pass(
             about=About(
                 id=id_,
                 order=Order.of(about["order"]),
                 created=datetime.fromtimestamp(about["created"], UTC),
                 size=about["size"],
-                model=_read(folder / MODEL) or {},
+                model=read(folder / MODEL) or {},
             ),
             state=state,
             status=_status(folder, state, recorded is not None),
             progress=Progress(**progress) if progress else Progress(size=about["size"]),
-            detail=_word(folder / FAILED),
+            detail=read_text(folder / FAILED),
             run_id=recorded["run_id"] if recorded else None,
-            digest=_word(folder / DIGEST),
+            digest=read_text(folder / DIGEST),
         )
 
     def counts(self, id_: str) -> Counts:
@@ -133,7 +133,7 @@ class Library:
         if not (folder / ABOUT).exists():
             folder.mkdir(parents=True, exist_ok=True)
             created = datetime.now(UTC).timestamp()
-            _write(folder / ABOUT, {"order": order.plain(), "created": created, "size": size})
+            write(folder / ABOUT, {"order": order.plain(), "created": created, "size": size})
 
     def begin(self, id_: str, model: Mapping[str, Any], pieces: Mapping[int, str]) -> Kept:
         """What is kept of a pass with this model; what another revision counted is forgotten.
@@ -141,38 +141,38 @@ class Library:
         Raises OSError.
         """
         folder = self.folder(id_)
-        before = _read(folder / MODEL)
+        before = read(folder / MODEL)
         if before is not None and before["revision"] != model["revision"]:
             Kept(folder).forget()
             (folder / RECORDED).unlink(missing_ok=True)
         table = pa.table({"token_id": list(pieces), "piece": list(pieces.values())})
         pq.write_table(table, folder / PIECES, compression="zstd")
-        _write(folder / MODEL, model)
+        write(folder / MODEL, model)
         (folder / FAILED).unlink(missing_ok=True)
         return Kept(folder)
 
     def tell(self, id_: str, progress: Progress) -> None:
         """Notes how far a pass is, for whoever looks. Raises OSError."""
-        _write(self.folder(id_) / PROGRESS, asdict(progress))
+        write(self.folder(id_) / PROGRESS, asdict(progress))
 
     def want(self, id_: str, wanted: Wanted) -> None:
         """Asks for a pass to go on, or to stop after its batch. Raises OSError."""
         folder = self.folder(id_)
         (folder / FAILED).unlink(missing_ok=True)
-        _put(folder / WANTED, wanted)
+        write_text(folder / WANTED, wanted)
 
     def wanted(self, id_: str) -> str:
         """What was asked for last, "" if nothing was."""
-        return _word(self.folder(id_) / WANTED)
+        return read_text(self.folder(id_) / WANTED)
 
     def failed(self, id_: str, reason: str) -> None:
         """Notes in a line why a pass does not go on. Raises OSError."""
-        _put(self.folder(id_) / FAILED, reason)
+        write_text(self.folder(id_) / FAILED, reason)
 
     def recorded(self, id_: str, run_id: str) -> None:
         """Notes the run that a pass became. Raises OSError."""
         folder = self.folder(id_)
-        _write(folder / RECORDED, {"run_id": run_id})
+        write(folder / RECORDED, {"run_id": run_id})
         (folder / FAILED).unlink(missing_ok=True)
 
     def unrecorded(self, id_: str) -> None:
@@ -181,7 +181,7 @@ class Library:
 
     def digested(self, id_: str, digest: str) -> None:
         """Notes the digest of a pass' files. Raises OSError."""
-        _put(self.folder(id_) / DIGEST, digest)
+        write_text(self.folder(id_) / DIGEST, digest)
 
     def remove(self, id_: str) -> None:
         """Removes a pass with all that it counted. A process that still runs it ends."""
@@ -189,7 +189,7 @@ class Library:
 
     def _of_run(self, run_id: str) -> Pass:
         for file in self._folder.glob(f"*/{RECORDED}"):
-            found = _read(file)
+            found = read(file)
             if found and found["run_id"] == run_id:
                 return self.find(file.parent.name)
         raise PassNotFoundError("there is no such pass")
@@ -199,38 +199,12 @@ class Library:
 
 
 def _status(folder: Path, state: State, recorded: bool) -> Status:
-    if recorded and state.finished:
-        return "recorded"
-    running, wanted = is_locked(folder), _word(folder / WANTED)
+    if state.finished:
+        # It may be at work still: a process records it.
+        return "recorded" if recorded else "finished"
+    running, wanted = is_locked(folder), read_text(folder / WANTED)
     if running:
         return "pausing" if wanted == "pause" else "running"
-    if state.finished:
-        return "finished"
     if (folder / FAILED).exists():
         return "failed"
     return {"run": "waiting", "pause": "paused"}.get(wanted, "stopped")  # type: ignore[return-value]
-
-
-def _read(file: Path) -> dict[str, Any] | None:
-    try:
-        values: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
-    return values
-
-
-def _word(file: Path) -> str:
-    try:
-        return file.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return ""
-
-
-def _write(file: Path, values: Mapping[str, Any]) -> None:
-    _put(file, json.dumps(values, ensure_ascii=False, indent=1))
-
-
-def _put(file: Path, text: str) -> None:
-    written = file.with_name(f"{file.name}.new")
-    written.write_text(text, encoding="utf-8")
-    written.replace(file)

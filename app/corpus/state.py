@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
 import shutil
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from app import __version__
 from app.corpus.counting.counts import Counts
 from app.corpus.order import Order
 from app.corpus.reading.source import Place, Skips
+from app.folders import locked
 
 PARTS = "tokens"
-_STATE, _LOCK = "state.json", "lock"
-_TRIES, _TRY_SECONDS = 20, 0.05
+_STATE = "state.json"
 
 
 class BusyPassError(Exception):
@@ -87,10 +85,7 @@ class Kept:
     @contextmanager
     def alone(self) -> Iterator[None]:
         """While it lasts no other process works on this pass. Raises BusyPassError."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with (self.folder / _LOCK).open("w") as lock:
-            if not _taken(lock, fcntl.LOCK_EX):
-                raise BusyPassError("another process works on this pass")
+        with locked(self.folder, BusyPassError("another process works on this pass")):
             yield
 
     def forget(self) -> None:
@@ -102,28 +97,6 @@ class Kept:
     def counts_of(self, number: int) -> Path:
         """The folder of the counts of a state."""
         return self.folder / f"counts-{number}"
-
-
-def is_locked(folder: Path) -> bool:
-    """Whether a process works on the pass of this folder."""
-    try:
-        with (folder / _LOCK).open() as lock:
-            return not _taken(lock, fcntl.LOCK_SH, tries=1)
-    except FileNotFoundError:
-        return False
-
-
-def _taken(lock: IO[str], kind: int, tries: int = _TRIES) -> bool:
-    """Tries to lock a file; who only looks holds it for a moment."""
-    for left in reversed(range(tries)):
-        try:
-            fcntl.flock(lock, kind | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if left:
-                time.sleep(_TRY_SECONDS)
-        else:
-            return True
-    return False
 
 
 def id_of(order: Order) -> str:
