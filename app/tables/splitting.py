@@ -6,15 +6,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from app.corpus.counting.hashing import mixed, rank
+from app.corpus.counting.hashing import Purpose, mixed, rank
 from app.tables.cells import levels
 from app.tables.errors import TableError
 
 Mask = NDArray[np.bool_]
 
 SHARE = 0.2
-# Mixed in first, so that the same seed draws other numbers elsewhere.
-_ROWS, _GROUPS = 11, 12
 
 
 def held_out(rows: int, seed: int, share: float = SHARE, classes: pd.Series | None = None) -> Mask:
@@ -26,7 +24,7 @@ def held_out(rows: int, seed: int, share: float = SHARE, classes: pd.Series | No
     """
     if rows < 2:
         raise TableError("one row cannot be split")
-    drawn = mixed(_ROWS, seed, np.arange(rows))
+    drawn = mixed(seed, Purpose.ROWS, np.arange(rows))
     kind = np.zeros(rows) if classes is None else pd.factorize(classes, sort=True)[0]
     order = np.lexsort((drawn, kind))
     # One more is taken wherever the running total passes a half.
@@ -54,7 +52,8 @@ def held_out_groups(groups: pd.Series, seed: int, share: float = SHARE) -> Mask:
     if len(sizes) < 2:
         raise TableError(f"all rows are of one «{groups.name}», so none can be held out")
     ranks = np.array([rank(str(name)) for name in unique], dtype=np.uint64)
-    drawn = mixed(_GROUPS, seed, np.concatenate((ranks, np.flatnonzero(alone).astype(np.uint64))))
+    places = np.concatenate((ranks, np.flatnonzero(alone).astype(np.uint64)))
+    drawn = mixed(seed, Purpose.GROUPS, places)
     order = np.argsort(drawn, kind="stable")
     chosen, left = np.zeros(len(sizes), dtype=np.bool_), share * len(codes)
     for group in order:

@@ -25,6 +25,9 @@ class Purpose(IntEnum):
     WEIGHTS = 1
     EXAMPLES = 2
     SAMPLE = 3
+    SURFACE = 4
+    ROWS = 5
+    GROUPS = 6
 
 
 def mixed(start: ArrayLike, *parts: ArrayLike) -> Hashes:
