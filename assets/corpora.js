@@ -29,6 +29,8 @@
   let timer = null;
   let asked = 0; // counts the polls, so that a late answer is dropped
 
+  const begins = ({ status, documents }) => status === "running" && !documents;
+
   /* So long it goes on, in words. */
   function left(seconds) {
     if (seconds < 5) return "a few seconds left";
@@ -86,8 +88,8 @@
       const over = OVER.includes(line.status);
       element.dataset.status = line.status;
       write(name, line.name);
-      write(model, line.model);
-      write(state, WORDS[line.status] + (line.detail ? `: ${line.detail}` : ""));
+      write(model, `${line.model} · ${line.created.slice(0, 16).replace("T", " ")} UTC`);
+      write(state, (begins(line) ? "Getting ready" : WORDS[line.status]) + (line.detail ? `: ${line.detail}` : ""));
       write(counted, facts(line));
       write(summary, `${count(line.skipped, "document")} skipped`);
       write(remove, over ? "Remove" : "Cancel");

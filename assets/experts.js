@@ -49,7 +49,8 @@
   function open(expert, go) {
     const card = document.getElementById(`expert-${expert}`);
     if (!card) return;
-    card.querySelector("details").open = true;
+    const more = card.querySelector("details"); // an expert without tokens has none
+    if (more) more.open = true;
     if (go) move(card);
   }
 
@@ -58,7 +59,7 @@
   function move(place) {
     place.tabIndex = -1;
     place.focus({ preventScroll: true });
-    const watch = new ResizeObserver(() => place.scrollIntoView());
+    const watch = new ResizeObserver(() => place.scrollIntoView({ behavior: "instant" }));
     const rest = () => watch.disconnect();
     watch.observe(document.body);
     ["wheel", "pointerdown", "keydown"].forEach((kind) => addEventListener(kind, rest, { once: true }));
@@ -86,6 +87,8 @@
   document.addEventListener("click", ({ target }) => {
     const match = target.closest && target.closest("[data-piece]");
     if (match) set("experts-piece", { value: `«${match.dataset.piece}»` });
+    const { go } = target.dataset || {};
+    if (go) move(document.getElementById(go));
   });
 
   window.dash_clientside = Object.assign({}, window.dash_clientside, {

@@ -190,6 +190,15 @@ def test_where_a_token_goes(
     page.wait_for_selector("#experts-found >> text=No piece of the vocabulary")
 
 
+def test_the_page_goes_to_its_parts(visit: Visit, atlas_server: Server, passes: list[str]) -> None:
+    page = opened(visit(atlas_server, height=500), f"/experts?run={passes[0]}&with={passes[1]}")
+    for button, title in (("the other pass", "beside"), ("cards", "experts"), ("token", "token")):
+        page.click(f"[aria-label='On this page'] >> text={button}")
+        top = f"document.getElementById('{title}-title').getBoundingClientRect().top"
+        page.wait_for_function(f"{top} >= 0 && {top} < 40")
+        assert page.evaluate("document.activeElement.id") == f"{title}-title"
+
+
 def test_two_passes_side_by_side(visit: Visit, atlas_server: Server, passes: list[str]) -> None:
     visitor = visit(atlas_server)
     page = opened(visitor, f"/experts?run={passes[0]}&with={passes[1]}&layer=2")

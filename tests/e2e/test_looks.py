@@ -49,9 +49,9 @@ def test_no_page_scrolls_sideways(visit: Visit, width: int) -> None:
     assert flow
     assert flow["width"] >= 360
     assert flow["height"] > 250
-    for path in (GENERATED, "/metrics"):
+    for path in (GENERATED, "/metrics", "/corpora", "/experts"):
         page.goto(visitor.server.url + path)
-        page.wait_for_selector("#flow-figure-2 svg, article section", state="attached")
+        page.wait_for_selector("#flow-figure-2 svg, article section, .nothing", state="attached")
         page.wait_for_timeout(1500)
         assert page.evaluate("document.documentElement.scrollWidth") <= width, path
     page.goto(visitor.server.url + compared)
@@ -92,7 +92,8 @@ def test_axe_finds_nothing_serious(visit: Visit, scheme: str) -> None:
     link = page.get_attribute("#run-link", "href") or ""
     compared = _compared(visitor)
     empty = "/compare?a=nope"
-    for path in ("/", link, GENERATED, "/metrics", "/runs", compared, empty, "/nothing/here"):
+    quiet = ("/metrics", "/runs", "/corpora", "/experts", empty, "/nothing/here")
+    for path in ("/", link, GENERATED, compared, *quiet):
         page.goto(f"{visitor.server.url}{path}")
         page.wait_for_selector("main h1", state="attached")
         if path in ("/", link, GENERATED):

@@ -122,6 +122,23 @@ def test_information_stands_with_interval_and_null() -> None:
     assert found[1].bits > found[1].null_high
 
 
+def test_of_two_passes_each_has_its_own_null_and_balance() -> None:
+    found = [label_information(PLANTED, layer, "language") for layer in range(3)]
+    figure = information_figure(found, LIGHT, other=found[1:])
+    dotted = [trace for trace in figure["data"] if trace["line"].get("dash") == "dot"]
+    assert [trace["y"] for trace in dotted] == [
+        [each.null_bits for each in of] for of in (found, found[1:])
+    ]
+    assert [trace["line"]["color"] for trace in dotted] == [LIGHT.load, LIGHT.second]
+
+    def balances(a: Counts, b: Counts) -> list[tuple[float, str]]:
+        shapes = two_loads_figure(load(a, 0), load(b, 0))["layout"]["shapes"]
+        return [(line["y0"], line["line"]["color"]) for line in shapes]
+
+    assert balances(PLANTED, PLANTED) == [(1 / 4, LIGHT.muted)]
+    assert balances(PLANTED, many_values(3)) == [(1 / 4, LIGHT.load), (1 / 2, LIGHT.second)]
+
+
 def test_a_tokens_shares_are_its_rows() -> None:
     routing = token_routing(PLANTED, 12)
     heat = token_figure(routing)["data"][0]
@@ -170,8 +187,9 @@ def test_a_whisker_tells_clear_from_unclear() -> None:
 
 
 def test_numbers_are_written_short() -> None:
-    assert [share(x) for x in (0, 0.0004, 0.125, 1, math.nan)] == [
+    assert [share(x) for x in (0, 0.00001, 0.0004, 0.125, 1, math.nan)] == [
         "0%",
+        "<0.01%",
         "0.04%",
         "12.5%",
         "100%",

@@ -405,4 +405,7 @@ def test_nothing_counted_is_undefined() -> None:
     assert np.isnan(transitions(empty, 0).share).all()
     assert np.isnan(position_profile(empty, 0).share).all()
     assert favourites(empty, 0, 0) == ((), ())
-    assert speciality(empty, 0, 0, ("language",), PIECES)[0] == NONE
+    assert speciality(empty, 0, 0, ("language",), PIECES) == (
+        NONE,
+        ("No token of this corpus went to it.",),
+    )

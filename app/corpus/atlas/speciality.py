@@ -39,10 +39,11 @@ def speciality(
     counting only tokens that it took five times and more often than chance (`top_tokens`):
     white space, digits, punctuation, frequent words (letters, among the 100 most frequent tokens
     of the corpus) or capitalised words, the first that fits a token. Specials count nowhere.
-    3. Else «no clear speciality».
+    3. Else «no clear speciality», which is also that of an expert without tokens.
     A rule of thumb: it is corrected for one layer and column, not for the search over many.
     """
-    counts.layout.slot(layer, expert)
+    if not counts.usage.assignments[counts.layout.slot(layer, expert)]:
+        return NONE, ("No token of this corpus went to it.",)
     tables = tables or layer_tables(counts, layer, columns)
     for column in columns:
         if found := _by_label(tables.profiles[column], expert, column):

@@ -24,31 +24,17 @@ def information_figure(
     The band ends where 95 % of the shuffles of whole documents do, dotted is their mean.
     `layer` (from 0) is marked. `other` is a second pass, dashed with squares.
     """
-    x = list(range(1, len(found) + 1))
-    series = [_values(x, found, "a" if other else "", theme.load)]
+    series = [*_null(found, theme.load if other else theme.muted)]
     if other:
-        second = _values(list(range(1, len(other) + 1)), other, "b", theme.second)
+        series += _null(other, theme.second)
+        second = _values(other, "b", theme.second)
         second["line"] = {**second["line"], "dash": "dash"}
         second["marker"] = {**second["marker"], "symbol": "square"}
         series.append(second)
+    series.append(_values(found, "a" if other else "", theme.load))
     layers = max(len(found), len(other), 1)
     return {
-        "data": [
-            {
-                **_line(x, [each.null_high for each in found]),
-                "mode": "lines",
-                "fill": "tozeroy",
-                "fillcolor": rgba(theme.muted, 0.16),
-                "line": {"width": 0},
-            },
-            {
-                **_line(x, [each.null_bits for each in found]),
-                "mode": "lines+markers",
-                "line": {"color": theme.muted, "width": 1, "dash": "dot"},
-                "marker": {"color": theme.muted, "size": 2},
-            },
-            *series,
-        ],
+        "data": series,
         "layout": {
             **base_layout(theme),
             "height": _HEIGHT,
@@ -70,12 +56,29 @@ def information_figure(
     }
 
 
-def _values(
-    x: list[int], found: Sequence[LabelInformation], name: str, color: str
-) -> dict[str, Any]:
+def _null(found: Sequence[LabelInformation], color: str) -> list[dict[str, Any]]:
+    """The band and the dotted line of the shuffles."""
+    return [
+        {
+            **_line([each.null_high for each in found]),
+            "mode": "lines",
+            "fill": "tozeroy",
+            "fillcolor": rgba(color, 0.16),
+            "line": {"width": 0},
+        },
+        {
+            **_line([each.null_bits for each in found]),
+            "mode": "lines+markers",
+            "line": {"color": color, "width": 1, "dash": "dot"},
+            "marker": {"color": color, "size": 2},
+        },
+    ]
+
+
+def _values(found: Sequence[LabelInformation], name: str, color: str) -> dict[str, Any]:
     """The bits of one pass; its name stands where the line ends."""
     return {
-        **_line(x, [each.bits for each in found]),
+        **_line([each.bits for each in found]),
         "mode": "lines+markers+text",
         "text": [*[""] * (len(found) - 1), f" {name}"],
         "textposition": "middle right",
@@ -125,8 +128,10 @@ def _length(value: float) -> float:
     return 0.0 if math.isnan(value) else max(value, 0.0)
 
 
-def _line(x: list[int], y: list[float]) -> dict[str, Any]:
+def _line(y: Sequence[float]) -> dict[str, Any]:
+    """Values of the layers from the first on."""
     values = [None if math.isnan(value) else value for value in y]
+    x = list(range(1, len(values) + 1))
     return {"type": "scatter", "x": x, "y": values, "hoverinfo": "skip"}
 
 

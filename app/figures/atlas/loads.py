@@ -14,9 +14,14 @@ _APART = 0.12
 
 
 def two_loads_figure(a: Estimate, b: Estimate, theme: Theme = LIGHT) -> dict[str, Any]:
-    """Load with its interval of each expert; a are dots, b squares, dotted is 1/N of a."""
+    """Load with its interval of each expert; a are dots, b squares, dotted is 1/N.
+
+    Where the numbers of experts differ, each has its own in its colour.
+    """
     experts = max(len(a.value), len(b.value))
-    uniform = 1 / len(a.value)
+    balance = {len(a.value): theme.load, len(b.value): theme.second}
+    if len(balance) == 1:
+        balance = {experts: theme.muted}
     ends = [end for each in (a, b) for end in (*each.value, *each.high) if not math.isnan(end)]
     return {
         "data": [
@@ -38,7 +43,7 @@ def two_loads_figure(a: Estimate, b: Estimate, theme: Theme = LIGHT) -> dict[str
             },
             "yaxis": {
                 **_axis(),
-                "range": [0, max([uniform, *ends]) * 1.08],
+                "range": [0, max([1 / min(balance), *ends]) * 1.08],
                 "tickformat": ".0%",
                 "nticks": 5,
             },
@@ -46,11 +51,12 @@ def two_loads_figure(a: Estimate, b: Estimate, theme: Theme = LIGHT) -> dict[str
                 {
                     "type": "line",
                     "x0": -0.6,
-                    "x1": experts - 0.4,
-                    "y0": uniform,
-                    "y1": uniform,
-                    "line": {"color": theme.muted, "width": 1, "dash": "dot"},
+                    "x1": own - 0.4,
+                    "y0": 1 / own,
+                    "y1": 1 / own,
+                    "line": {"color": color, "width": 1, "dash": "dot"},
                 }
+                for own, color in balance.items()
             ],
         },
     }

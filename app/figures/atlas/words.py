@@ -10,11 +10,13 @@ from app.figures.labels import layer_label, number
 
 
 def share(value: float) -> str:
-    """A share in per cent, to three significant digits at most: 12.5%, 0.04%, 100%."""
+    """A share in per cent, to three significant digits at most: 12.5%, 0.04%, <0.01%, 100%."""
     if math.isnan(value):
         return "–"
     if value in (0, 1):
         return f"{value:.0%}"
+    if value < 0.00005:
+        return "<0.01%"
     return f"{value:.1%}" if value >= 0.01 else f"{value:.2%}"
 
 

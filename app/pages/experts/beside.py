@@ -10,7 +10,7 @@ from app.figures.labels import count_of, layer_label
 def comparable(a: Pass, b: Pass, of_a: Atlas, of_b: Atlas, layer: int, column: str) -> list[str]:
     """What two passes share, and what keeps their numbers from meaning the same."""
     names = [
-        f"{letter} is {found.about.order.name}, {found.about.order.model}, "
+        f"{letter} is «{found.about.order.name}», {found.about.order.model}, "
         f"{count_of(atlas.counts.documents, 'document')}, "
         f"{count_of(atlas.counts.tokens, 'token')}."
         for letter, found, atlas in (("a", a, of_a), ("b", b, of_b))

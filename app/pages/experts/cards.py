@@ -81,6 +81,8 @@ def note(atlas: Atlas, layer: int, column: str) -> str:
     said = [
         f"Loads and confidences have 95 % intervals of {count_of(counts.documents, 'document')} "
         "drawn anew."
+        if counts.documents > 1
+        else "Without a second document there are no intervals."
     ]
     if column:
         profile = atlas.profile(layer, column)
@@ -109,19 +111,28 @@ def _card(its: ExpertAtlas, shown: _Shown) -> Component:
             html.H3([chip(its.expert, shown.colors[its.expert]), its.speciality], id=heading),
             html.P(its.evidence[0], className="quiet"),
             _numbers(its.expert, shown),
-            *([_labels(its.expert, shown.profile, shown, _LABELS)] if shown.profile else []),
-            _chips(its.tokens[:_TOKENS], shown.pieces),
-            html.Details(
-                [
-                    html.Summary("More", **attributes(aria_label=f"More of expert {its.expert}")),
-                    html.Div(id=_place(its, shown), className="more"),
-                ]
-            ),
+            *_taken(its, shown),
         ],
         id=f"expert-{its.expert}",
         className="expert-card",
         **attributes(data_expert=str(its.expert), aria_labelledby=heading),
     )
+
+
+def _taken(its: ExpertAtlas, shown: _Shown) -> list[Component]:
+    """What an expert takes; nothing if it took no token, which its evidence says."""
+    if not shown.layer.load.n[its.expert]:
+        return []
+    return [
+        *([_labels(its.expert, shown.profile, shown, _LABELS)] if shown.profile else []),
+        _chips(its.tokens[:_TOKENS], shown.pieces),
+        html.Details(
+            [
+                html.Summary("More", **attributes(aria_label=f"More of expert {its.expert}")),
+                html.Div(id=_place(its, shown), className="more"),
+            ]
+        ),
+    ]
 
 
 def _numbers(expert: int, shown: _Shown) -> Component:
@@ -132,19 +143,21 @@ def _numbers(expert: int, shown: _Shown) -> Component:
         [
             "load ",
             html.Strong(share(float(layer.load.value[expert]))),
-            f" {_ends(layer.load, expert, 100)}, 1/N {uniform} · confidence ",
+            f"{_ends(layer.load, expert, 100)}, 1/N {uniform} · confidence ",
             html.Strong(number(float(layer.confidence.value[expert]))),
-            f" {_ends(layer.confidence, expert)} · dropped ",
+            f"{_ends(layer.confidence, expert)} · dropped ",
             html.Strong(share(float(dropped.value[expert]))),
         ],
         className="numbers",
         title=f"{count_of(int(layer.load.n[expert]), 'token')}; dropped "
-        f"{_ends(dropped, expert, 100) or 'without an interval'}",
+        f"{_ends(dropped, expert, 100).strip() or 'without an interval'}",
     )
 
 
 def _ends(found: Estimate, expert: int, scale: float = 1.0) -> str:
-    return interval(float(found.low[expert]), float(found.high[expert]), scale)
+    """Its interval after a space, empty where that is undefined."""
+    ends = interval(float(found.low[expert]), float(found.high[expert]), scale)
+    return ends and f" {ends}"
 
 
 def _labels(expert: int, profile: LabelProfile, shown: _Shown, most: int) -> Component:
@@ -184,7 +197,7 @@ def _label(expert: int, row: int, profile: LabelProfile, theme: Theme) -> Compon
 
 def _chips(tokens: Sequence[TopToken], pieces: Mapping[int, str]) -> Component:
     if not tokens:
-        return html.P(f"No token {LEAST_TOKEN_COUNT} times.", className="quiet")
+        return html.P(f"No token came here {LEAST_TOKEN_COUNT} times.", className="quiet")
     return html.Div(
         [
             html.Code(
@@ -198,9 +211,13 @@ def _chips(tokens: Sequence[TopToken], pieces: Mapping[int, str]) -> Component:
 
 
 def _more(its: ExpertAtlas, shown: _Shown) -> list[Component]:
-    parts = [
-        _part("Tokens", _token_table(its.tokens, shown.pieces)),
-        _part("Examples", *_examples(its.examples)),
+    """Three columns, one below the other where it is narrow."""
+    facts: list[Component] = []
+    if its.evidence[1:]:
+        facts.append(_part("Evidence", *[html.P(each) for each in its.evidence[1:]]))
+    if shown.profile is not None and len(shown.profile.values) > _LABELS:
+        facts.append(_part("Labels", _labels(its.expert, shown.profile, shown, _MORE_LABELS)))
+    facts += [
         _part("By position", _positions(its.expert, shown)),
         _part(
             "Neighbours",
@@ -208,11 +225,12 @@ def _more(its: ExpertAtlas, shown: _Shown) -> list[Component]:
             html.P(_neighbours("to", its.after, shown.colors), className="neighbours"),
         ),
     ]
-    if shown.profile is not None and len(shown.profile.values) > _LABELS:
-        parts.insert(0, _part("Labels", _labels(its.expert, shown.profile, shown, _MORE_LABELS)))
-    if its.evidence[1:]:
-        parts.insert(0, _part("Evidence", *[html.P(each) for each in its.evidence[1:]]))
-    return parts
+    tokens = _part("Tokens", _token_table(its.tokens, shown.pieces))
+    return [
+        html.Div(facts),
+        *([html.Div(tokens)] if its.tokens else []),
+        html.Div(_part("Examples", *_examples(its.examples))),
+    ]
 
 
 def _part(title: str, *content: Component) -> Component:

@@ -18,7 +18,7 @@ _SORTED = {"number": "number", "load": "load, highest first"}
 
 
 def choices(asked: Asked, view: View | None) -> Component:
-    """Layer, label column and order of the cards."""
+    """Layer, label column and order of the cards, and where to go on the page."""
     shape = view.atlas.counts.shape if view else ()
     columns = view.atlas.counts.label_columns if view else ()
     layers = [(name, str(index + 1)) for index, name in enumerate(layer_names(shape))]
@@ -37,9 +37,31 @@ def choices(asked: Asked, view: View | None) -> Component:
             _choice(
                 ids.EXPERTS_SORT, "Cards by", [(_SORTED[each], each) for each in SORTS], asked.sort
             ),
+            _contents(bool(asked.beside)),
         ],
         className="controls",
         style={} if view else HIDDEN,
+    )
+
+
+def _contents(two: bool) -> Component:
+    """The parts of a page that many experts make long; assets/experts.js moves there."""
+    places = [
+        *([("the other pass", "beside-title")] if two else []),
+        ("cards", ids.EXPERTS_TITLE),
+        ("token search", "token-title"),
+        ("similarity", "similarity-title"),
+    ]
+    return html.Nav(
+        [
+            html.Span("go to:", className="quiet"),
+            *[
+                html.Button(words, className="link", type="button", **attributes(data_go=place))
+                for words, place in places
+            ],
+        ],
+        className="examples",
+        **attributes(aria_label="On this page"),
     )
 
 
@@ -97,7 +119,8 @@ def beside(shown: bool) -> Component:
         panel(
             "beside",
             "Two passes side by side",
-            "a is solid with dots, b dashed with squares; 95 % intervals of documents.",
+            "a is solid with dots, b dashed with squares; 95 % intervals of documents. Dotted "
+            "is balance for the load, and shuffled labels for the information.",
             html.Div(
                 [
                     html.Div(id=ids.EXPERTS_COMPARABLE),
@@ -182,7 +205,7 @@ def token(asked: Asked, view: View | None) -> Component:
                                 style=HIDDEN,
                             ),
                         ],
-                        className="row-load",
+                        className="row-token",
                     ),
                 ]
             ),

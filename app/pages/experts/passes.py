@@ -72,7 +72,7 @@ def facts(found: Pass, counts: Counts) -> Component:
     about = found.about
     counted = f"{count_of(counts.documents, 'document')}, {count_of(counts.tokens, 'token')}"
     if not found.state.finished:
-        counted = f"So far, {counted} ({found.status})"
+        counted = f"So far, {counted} ({found.status}); reload the page for what came since"
     revision = str(about.model.get("revision", ""))[:12]
     return html.Div(
         [
