@@ -19,6 +19,7 @@ from typing import Any
 
 from app import __version__
 from app.corpus.library import Library
+from app.corpus.saturations import Saturations
 from app.corpus.uploads import Uploads
 from app.figures.flow import flow_figure
 from app.figures.grid import grid_figure
@@ -53,7 +54,8 @@ _QUICK_SECONDS = 0.1
 
 class Analyst:
     """Analyses texts with the models of a registry and keeps them with a recorder; `library`
-    holds the passes over corpora, `uploads` their files, `jobs` carries them on.
+    holds the passes over corpora, `uploads` their files, `jobs` carries them on, `saturations`
+    compares them token by token.
 
     Safe to share between threads and visitors: what it remembers are pure results.
     """
@@ -75,6 +77,7 @@ class Analyst:
         self.library = Library(_NOWHERE) if library is None else library
         self.uploads = Uploads(_NOWHERE, 0) if uploads is None else uploads
         self.jobs = Jobs(self.library, environment)
+        self.saturations = Saturations(self.library, self.queue.give_way)
         # By model and task, or as a recorded run by its id.
         self._traces: OrderedDict[tuple[str, Task | str], RoutingTrace] = OrderedDict()
         self._bytes = 0

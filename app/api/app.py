@@ -14,6 +14,7 @@ from fastapi_offline import FastAPIOffline
 from app import __version__
 from app.analysis import Analyst
 from app.api import problem
+from app.api.checkpoints import checkpoints
 from app.api.corpora import corpora
 from app.api.downloads import exports, run_files
 from app.api.limits import BodyLimit
@@ -43,6 +44,7 @@ def create_api(analyst: Analyst, *others: APIRouter) -> FastAPI:
         to_thread.current_default_thread_limiter().total_tokens += analyst.queue.limit
         yield
         await to_thread.run_sync(analyst.jobs.close)
+        await to_thread.run_sync(analyst.saturations.close)
         # What was accepted is written before the process ends.
         await to_thread.run_sync(analyst.recorder.close)
 
@@ -65,6 +67,7 @@ def create_api(analyst: Analyst, *others: APIRouter) -> FastAPI:
         store,
         uploads,
         passes,
+        checkpoints,
         corpora,
         *others,
     ):

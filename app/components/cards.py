@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from dash import html
 from dash.development.base_component import Component
 
-from app.components import links
-from app.components.attributes import attributes
+from app.components.about import about
 from app.figures.definitions import (
     GROUPS,
     MEASURES,
@@ -129,21 +128,7 @@ def _help(measure: Measure, levels: list[float], shown: _Shown) -> Component:
     if gaps := [i for i, value in enumerate(shown.values[measure.key]) if math.isnan(value)]:
         where = "" if len(gaps) == len(shown.layers) else f" at {layer_label(gaps[0]).lower()}"
         facts.append(f"Undefined{where}: {why_undefined(measure, gaps[0])}.")
-    return html.Details(
-        [
-            html.Summary("?", **attributes(aria_label=f"About {measure.title}")),
-            html.Div(
-                [
-                    html.P(html.Code(measure.formula)),
-                    html.P(measure.definition),
-                    *[html.P(fact, className="quiet") for fact in facts],
-                    html.A("Described in full", href=links.to(f"/metrics#{measure.anchor}")),
-                ],
-                className="metric-about",
-            ),
-        ],
-        className="metric-help",
-    )
+    return about(measure.title, measure.formula, measure.definition, facts, measure.anchor)
 
 
 def _interval_text(measure: Measure, shown: _Shown) -> str:

@@ -30,13 +30,17 @@ def panel(
     summary: str | None = None,
     pictures: Sequence[Picture] = (),
     recorded: str | None = None,
+    about: Component | None = None,
 ) -> html.Section:
     """A section; `summary` is the id of a text for people who don't see the content.
 
-    Its menu saves the `pictures` in it, and the figure of a run that `recorded` names.
+    Its menu saves the `pictures` in it, and the figure of a run that `recorded` names; `about`
+    is the «?» behind its title.
     """
     heading = f"{name}-title"
     title_row: Component = html.H2(title, id=heading)
+    if about:
+        title_row = html.Div([title_row, about], className="panel-title")
     if pictures or recorded:
         title_row = html.Div(
             [title_row, figure_menu(title, pictures, recorded)], className="panel-head"

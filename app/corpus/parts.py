@@ -15,6 +15,20 @@ from app.corpus.state import PARTS
 _COMPRESSION = "zstd"
 
 
+def part_files(folder: Path, parts: int) -> list[Path]:
+    """The first `parts` parts in the folder of a pass, in the order in which they were written."""
+    return [folder / PARTS / _name(number) for number in range(parts)]
+
+
+def _name(number: int) -> str:
+    return f"part-{number:05d}.parquet"
+
+
+def experts_column(layer: LayerShape) -> str:
+    """The column with the experts of a router layer."""
+    return f"{layer.name}/experts"
+
+
 def schema_of(shape: tuple[LayerShape, ...]) -> pa.Schema:
     """A row per token: its document, place and id; for each router layer the experts by falling
     score, the first one's probability, and where there is a capacity whether it was dropped."""
@@ -24,7 +38,7 @@ def schema_of(shape: tuple[LayerShape, ...]) -> pa.Schema:
         ("token_id", pa.int32()),
     ]
     for layer in shape:
-        columns.append((f"{layer.name}/experts", pa.list_(pa.int16(), layer.top_k)))
+        columns.append((experts_column(layer), pa.list_(pa.int16(), layer.top_k)))
         columns.append((f"{layer.name}/probability", pa.float32()))
         if layer.capacity is not None:
             columns.append((f"{layer.name}/dropped", pa.bool_()))
@@ -56,7 +70,7 @@ class TokenWriter:
         for shape, layer in zip(self._shape, batch.layers, strict=True):
             experts = layer.experts.astype(np.int16)
             first = np.take_along_axis(layer.probabilities, layer.experts[:, :1], axis=1)[:, 0]
-            columns[f"{shape.name}/experts"] = pa.FixedSizeListArray.from_arrays(
+            columns[experts_column(shape)] = pa.FixedSizeListArray.from_arrays(
                 pa.array(experts.ravel()), shape.top_k
             )
             columns[f"{shape.name}/probability"] = first
@@ -67,7 +81,7 @@ class TokenWriter:
     def flush(self) -> int:
         """Writes what waits as the next part; gives how many parts there are. Raises OSError."""
         if self._waiting:
-            place = self._folder / f"part-{self._parts:05d}.parquet"
+            place = self._folder / _name(self._parts)
             written = place.with_suffix(".parquet.new")
             pq.write_table(pa.concat_tables(self._waiting), written, compression=_COMPRESSION)
             written.replace(place)

@@ -11,6 +11,7 @@ import shutil
 import tempfile
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -154,12 +155,10 @@ class Counts:
     def load(cls, folder: Path) -> Counts:
         """What `save` wrote. FileNotFoundError without it, ValueError for another schema."""
         found = folder if folder.exists() else _aside(folder)
-        described = json.loads((found / _SHAPE).read_text("utf-8"))
-        if described["schema"] != SCHEMA:
-            raise ValueError(f"counts of schema {described['schema']}, not {SCHEMA}")
+        described = _read(found)
         tables: Tables = {path.stem: pq.read_table(path) for path in found.glob("*.parquet")}
         counts = cls.empty(
-            tuple(LayerShape(**layer) for layer in described["layers"]),
+            _layers(described),
             described["vocabulary"],
             tuple(described["label_columns"]),
             described["seed"],
@@ -180,6 +179,22 @@ class Counts:
         counts.examples = Examples.loaded(layout, seed, tables)
         counts.sample = DocumentSample.loaded(layout, len(columns), seed, tables)
         return counts
+
+
+def shape_in(folder: Path) -> tuple[LayerShape, ...]:
+    """The router layers of counts that lie there, without the counts. Raises as `Counts.load`."""
+    return _layers(_read(folder if folder.exists() else _aside(folder)))
+
+
+def _read(folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((folder / _SHAPE).read_text("utf-8"))
+    if found["schema"] != SCHEMA:
+        raise ValueError(f"counts of schema {found['schema']}, not {SCHEMA}")
+    return found
+
+
+def _layers(described: dict[str, Any]) -> tuple[LayerShape, ...]:
+    return tuple(LayerShape(**layer) for layer in described["layers"])
 
 
 def _aside(folder: Path) -> Path:

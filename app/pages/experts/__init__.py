@@ -14,7 +14,7 @@ from app.analysis import Analyst
 from app.components import ids, links
 from app.corpus.library import PassNotFoundError
 from app.figures.theme import LIGHT, THEMES
-from app.pages.experts import parts
+from app.pages.experts import checkpoints, parts
 from app.pages.experts.address import Asked
 from app.pages.experts.passes import facts, form, none_yet
 from app.pages.experts.views import (
@@ -84,6 +84,7 @@ def _page(head: Sequence[Component], asked: Asked, view: View | None) -> html.Di
             parts.experts(view),
             parts.token(asked, view),
             parts.similarity(view),
+            checkpoints.part(view),
             dcc.Store(id=ids.EXPERTS_PAGE, data=data),
             dcc.Store(id=ids.EXPERTS_ASKED),
             dcc.Store(id=ids.EXPERTS_PIECE_ASKED),
@@ -101,6 +102,7 @@ def _page(head: Sequence[Component], asked: Asked, view: View | None) -> html.Di
 def register(app: Dash, analyst: Analyst) -> None:
     """The callbacks: the browser says what is looked at, and each part is drawn for that."""
     _register_browser(app)
+    checkpoints.register(app, analyst)
 
     def drawn(asked: Any, draw: Callable[..., Any], places: int) -> Any:
         if not asked:
