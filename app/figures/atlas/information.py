@@ -38,7 +38,7 @@ def information_figure(
         "layout": {
             **base_layout(theme),
             "height": _HEIGHT,
-            "margin": {"l": 48, "r": 16, "t": 8, "b": 44},
+            "margin": {"l": 56, "r": 16, "t": 8, "b": 44},
             "xaxis": {
                 **_axis(),
                 "range": [0.7, layers + 0.3],

@@ -112,7 +112,7 @@ def panels(pair: Pair | None = None, asked: Mapping[str, str] | None = None) -> 
                 "information",
                 "What the choice of expert says of the label",
                 "Bits per token in each layer with 95 % intervals of documents; a is solid with "
-                "dots, b dashed with squares. Dotted: a’s labels shuffled among documents; the "
+                "dots, b dashed with squares. Dotted: labels shuffled among documents; the "
                 "band holds 95 % of the shuffles.",
                 html.Div(
                     [
