@@ -7,7 +7,7 @@ import socket
 import sys
 from collections.abc import Sequence
 
-from app.commands import analyze, bucket, corpus, runs
+from app.commands import analyze, bucket, corpus, runs, train
 from app.commands.common import (
     DONE,
     FAILED,
@@ -83,7 +83,7 @@ def _parser() -> Parser:
         "Without a command it serves the app.",
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
-    for command in (analyze, corpus, bucket, runs):
+    for command in (analyze, corpus, train, bucket, runs):
         command.add(commands)
     return parser
 

@@ -6,7 +6,7 @@ Whatever a column or a level is called (quotes, line breaks, «NA», a name with
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 Kind = Literal["number", "category"]
 Task = Literal["binary", "multiclass", "regression"]
+Ordered = Callable[[Iterable[str]], Sequence[str]]
 
 TARGET, FOLD = "target", "fold"
 _LEVEL_DIGITS = 6
@@ -48,14 +49,21 @@ class Columns:
 
     @classmethod
     def of_frame(
-        cls, frame: pd.DataFrame, target: str, task: Task, kinds: Mapping[str, Kind]
+        cls,
+        frame: pd.DataFrame,
+        target: str,
+        task: Task,
+        kinds: Mapping[str, Kind],
+        ordered: Ordered = sorted,
     ) -> Self:
-        """Those of the training's rows; `kinds` names the features, in order."""
+        """Those of the training's rows; `kinds` names the features. `ordered` puts levels and
+        classes into order."""
         features = tuple(
-            Feature(name, kind, _levels(frame[name]) if kind == "category" else ())
+            Feature(name, kind, _levels(frame[name], ordered) if kind == "category" else ())
             for name, kind in kinds.items()
         )
-        return cls(features, target, task, () if task == "regression" else _levels(frame[target]))
+        classes = () if task == "regression" else _levels(frame[target], ordered)
+        return cls(features, target, task, classes)
 
     def plain(self) -> dict[str, Any]:
         """As plain JSON values."""
@@ -137,8 +145,8 @@ class Rows:
     holdout_groups: NDArray[np.int64] | None = None
 
 
-def _levels(values: pd.Series[Any]) -> tuple[str, ...]:
-    return tuple(sorted({str(value) for value in values.dropna().unique()}))
+def _levels(values: pd.Series[Any], ordered: Ordered) -> tuple[str, ...]:
+    return tuple(ordered({str(value) for value in values.dropna().unique()}))
 
 
 def _finite(values: pd.Series[Any]) -> NDArray[np.float64]:

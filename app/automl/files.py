@@ -15,3 +15,8 @@ def model_file(folder: Path, name: str) -> Path:
 def holdout_file(folder: Path) -> Path:
     """The best model's answers to the rows held out, as Parquet."""
     return folder / "holdout.parquet"
+
+
+def leaderboard_file(folder: Path) -> Path:
+    """All models with their metrics, as CSV."""
+    return folder / "leaderboard.csv"

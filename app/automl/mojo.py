@@ -50,10 +50,10 @@ class Scorer:
             self._model = self._jpype.JClass("hex.genmodel.MojoModel").load(str(file))
         except java_error as error:
             raise ModelFileError(f"{file.name} holds no model that can be read") from error
-        answers = int(self._model.getPredsSize())
-        if answers != 1 + len(columns.classes):
+        classes = int(self._model.getNumResponseClasses()) if self._model.isClassifier() else 0
+        if classes != len(columns.classes):
             raise ModelFileError(f"{file.name} is another model than its columns say")
-        self._answers = answers
+        self._answers = int(self._model.getPredsSize())
         places: Mapping[str, int] = {name: place for place, name in enumerate(columns.names)}
         # The model's own order; it leaves out what didn't vary, and has the target at its end.
         self._places = [places.get(str(name), -1) for name in self._model.getNames()]
@@ -74,7 +74,7 @@ class Scorer:
         score = self._model.score0
         for place, row in enumerate(rows):
             out[place] = score(array.of(row), answer)
-        return Scores(predicted=out[:, 0], probabilities=out[:, 1:])
+        return Scores(out[:, 0], out[:, 1 : 1 + len(self.columns.classes)])
 
 
 def named(scores: Scores, columns: Columns) -> list[Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, Self
 
 from app.automl.columns import Columns, Task
@@ -27,6 +27,10 @@ DEFAULT_SECONDS = 300
 FOLDS = 5
 
 
+class OrderError(ValueError):
+    """What was asked for does not go with the table; the message is one line."""
+
+
 @dataclass(frozen=True)
 class Plan:
     """What AutoML is asked for.
@@ -42,6 +46,51 @@ class Plan:
     seed: int = 1
     families: tuple[str, ...] = FAMILIES
     folds: int = FOLDS
+
+
+@dataclass(frozen=True)
+class Order:
+    """A training as somebody asks for it.
+
+    `source`: the table's `file` (and the `name` that people know it by), or whatever else a
+    table is made of; `recipe`: how it is prepared, None where that is guessed. Of both nothing
+    is known here. `holdout`: the share of rows that is held out. `metric`: "" for the task's
+    first. `follows`: the id of the training that this one renews.
+    """
+
+    source: Mapping[str, Any]
+    target: str
+    name: str
+    recipe: Mapping[str, Any] | None = None
+    metric: str = ""
+    seconds: int = 0
+    models: int = 0
+    seed: int = 1
+    holdout: float = 0.2
+    families: tuple[str, ...] = FAMILIES
+    folds: int = FOLDS
+    follows: str = ""
+
+    def plan(self, task: Task) -> Plan:
+        """What AutoML is asked for. Raises OrderError for a metric that the task has not."""
+        metric = self.metric or next(iter(METRICS[task]))
+        if metric not in METRICS[task]:
+            names = ", ".join(METRICS[task])
+            raise OrderError(f"a {task} model is judged by one of {names}, not by «{metric}»")
+        limits = (
+            (self.seconds, self.models) if self.seconds or self.models else (DEFAULT_SECONDS, 0)
+        )
+        return Plan(metric, *limits, self.seed, self.families, self.folds)
+
+    def plain(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Self:
+        """The inverse of `plain`. Raises TypeError for other values."""
+        order = cls(**values)
+        return replace(order, families=tuple(order.families))
 
 
 @dataclass(frozen=True)
