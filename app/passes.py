@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,7 @@ from app.corpus.library import Library, Pass
 from app.corpus.on_ray import Cluster, Recipe, run_on_ray
 from app.corpus.order import Progress
 from app.corpus.reading.source import Corpus, Selection, digest
-from app.corpus.state import Kept
+from app.corpus.state import BusyPassError, Kept
 from app.figures.atlas.report import report_figures
 from app.recording.base import StoreDownError
 from app.recording.corpus_runs import CorpusRecorder
@@ -21,6 +22,7 @@ from app.settings import Settings
 
 _LOAD_SECONDS = 3600.0
 _TELL_SECONDS = 0.5
+_RECORD_SECONDS = 300.0
 
 Tell = Callable[[Progress], None]
 Stop = Callable[[], bool]
@@ -87,8 +89,20 @@ class Passes:
     def record(self, id_: str) -> str:
         """Makes a run of a finished pass, or finds the one it has; gives its id.
 
-        Raises PassNotFoundError, SourceError or RecordingError.
+        Waits for another process that does the same. Raises PassNotFoundError, BusyPassError,
+        SourceError or RecordingError.
         """
+        kept = Kept(self.library.folder(self.library.find(id_).about.id))
+        end = time.monotonic() + _RECORD_SECONDS
+        while True:
+            try:
+                with kept.alone():
+                    return self._record(id_)
+            except BusyPassError:
+                if time.monotonic() > end:
+                    raise
+
+    def _record(self, id_: str) -> str:
         found = self._digested(self.library.find(id_))
         atlas = atlas_of(self.library, found)
         try:

@@ -132,7 +132,7 @@ def _run(options: argparse.Namespace, settings: Settings, log_file: Path) -> int
         return DONE
     try:
         run_id = passes.record(id_)
-    except (RecordingError, SourceError) as error:
+    except (RecordingError, SourceError, BusyPassError) as error:
         return fail(f"counted, but not recorded: {error}; the same command tries again", FAILED)
     print(f"run {run_id}")
     print(f"{address(settings)}/experts?run={run_id}")

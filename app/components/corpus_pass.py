@@ -78,6 +78,6 @@ def _facts_table(facts: Mapping[str, str]) -> Component:
         html.Tbody(
             [html.Tr([html.Th(name, scope="row"), html.Td(value)]) for name, value in facts.items()]
         ),
-        className="compared settings facts",
+        className="compared settings about-pass",
         **attributes(aria_label="About the pass"),
     )

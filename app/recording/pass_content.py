@@ -29,7 +29,6 @@ def tags(found: Pass, counts: Counts) -> dict[str, str]:
     `TAG_LINK` and `TAG_SIZE` are known only once the run is written.
     """
     order = found.about.order
-    layers = range(len(counts.shape))
     return {
         content.TAG_PASS: found.about.id,
         content.TAG_MODEL: order.model,
@@ -37,13 +36,19 @@ def tags(found: Pass, counts: Counts) -> dict[str, str]:
         content.TAG_TOKENS: str(counts.tokens),
         content.TAG_DOCUMENTS: str(counts.documents),
         content.TAG_STACKS: counts.shape[0].stack,
-        content.TAG_LOAD: content.code_of_loads(
-            [atlas.load(counts, layer).value for layer in layers] if counts.tokens else []
-        ),
+        content.TAG_LOAD: _load_code(counts),
         content.TAG_TAGS: "",
         content.TAG_VERSION: __version__,
         content.TAG_NOTE: _note(order.model, order.name),
     }
+
+
+def _load_code(counts: Counts) -> str:
+    """Empty where nothing was counted, which is no load at all."""
+    if not counts.tokens:
+        return ""
+    layers = range(len(counts.shape))
+    return content.code_of_loads([atlas.load(counts, layer).value for layer in layers])
 
 
 def _note(model: str, name: str) -> str:

@@ -133,7 +133,7 @@ def test_two_passes_side_by_side(visit: Visit, corpora: Server, runs: dict[str, 
     assert "expert numbers mean the same" in said
     assert "byte for byte" in said
     assert "a reads up to 96 tokens of a document, b up to 32" in said
-    facts = page.inner_text("table.facts")
+    facts = page.inner_text("table.about-pass")
     for words in (LONG, SHORT, "SHA-256", "corpus.jsonl", "60"):
         assert words in facts, words
     counts = [Library(corpora.log.parent).counts(runs[name]) for name in (LONG, SHORT)]
@@ -146,12 +146,16 @@ def test_two_passes_side_by_side(visit: Visit, corpora: Server, runs: dict[str, 
             for one, other in zip(cells[0][layer], cells[1][layer], strict=True)
         ]
         assert shown == pytest.approx((b - a).tolist(), abs=1e-4)
-    lines = [each for each in visitor.figure("passes-information-figure")[0] if "text" in each]
-    assert [each["text"][-1].strip() for each in lines] == ["a", "b"]
+    lines = {
+        each["text"][-1].strip(): each["y"]
+        for each in visitor.figure("passes-information-figure")[0]
+        if "text" in each
+    }
+    assert sorted(lines) == ["a", "b"]
     table = page.locator("#passes-information-table tbody tr")
     expect(table).to_have_count(3)
     bits = [cell.split("\t")[1] for cell in table.all_inner_texts()]
-    assert [float(each) for each in bits] == pytest.approx(lines[0]["y"], abs=0.01)
+    assert [float(each) for each in bits] == pytest.approx(lines["a"], abs=0.01)
     page.click("text=Swap a and b")
     page.wait_for_function(
         "a => new URLSearchParams(location.search).get('a') === a", arg=runs[SHORT]
@@ -188,7 +192,7 @@ def test_the_permalink_of_a_pass_leads_to_its_experts(
     with page.expect_download() as download:
         page.click("text=Report that opens offline")
     report = Path(download.value.path()).read_text()
-    digest = page.locator("table.facts td").filter(has_text=re.compile("^[0-9a-f]{64}$"))
+    digest = page.locator("table.about-pass td").filter(has_text=re.compile("^[0-9a-f]{64}$"))
     assert digest.inner_text() in report
     page.click("text=Open its experts")
     page.wait_for_selector(".expert-card")
@@ -201,7 +205,7 @@ def test_its_pages_are_accessible_and_scroll_down_only(
     page = visit(corpora, width=width, color_scheme=scheme).page
     for path, there in (
         ("/runs", ROWS),
-        (f"/runs/{runs[LONG]}", "table.facts"),
+        (f"/runs/{runs[LONG]}", "table.about-pass"),
         (f"/compare?a={runs[LONG]}&b={runs[SHORT]}", "#passes-information-table table"),
     ):
         page.goto(corpora.url + path)

@@ -72,6 +72,8 @@ def said(pair: Pair) -> Iterator[str]:
     for letter, side in (("a", a), ("b", b)):
         if not side.found.state.finished:
             yield f"{letter} is not finished: this is what it has counted so far."
+        if not side.atlas.counts.tokens:
+            yield f"{letter} has no token: there is nothing of it to put beside the other."
     yield expert_numbers(a.found, b.found, a.atlas, b.atlas)
     if not pair.alike:
         yield (

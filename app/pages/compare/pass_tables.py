@@ -25,7 +25,7 @@ def facts_table(pair: Pair) -> Component:
     """What each of the two is: corpus, model, and how much was counted."""
     a, b = (_facts(side) for side in (pair.a, pair.b))
     rows = [(name, a[name], b[name]) for name in a]
-    return table("What the two are", ("", "a", "b"), rows, className="compared settings facts")
+    return table("What the two are", ("", "a", "b"), rows, className="compared settings about-pass")
 
 
 def _facts(side: Side) -> dict[str, str]:

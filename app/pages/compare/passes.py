@@ -19,6 +19,7 @@ from app.corpus.atlas.pairs import load_differences
 from app.corpus.library import Library, Pass, PassNotFoundError
 from app.figures.atlas.differences import load_differences_figure, load_differences_summary
 from app.figures.atlas.information import information_figure
+from app.figures.labels import count_of
 from app.figures.theme import LIGHT, THEMES, Theme
 from app.pages.compare.choosing import address, swap
 from app.pages.compare.pair import Pair, Side, pair_of, said
@@ -70,7 +71,8 @@ def _card(letter: str, side: Side) -> Component:
         [
             html.H2([html.Span(letter, className="run-letter"), about.order.name], id=heading),
             html.P(
-                f"{about.order.model} · {counts.documents:,} documents · {counts.tokens:,} tokens",
+                f"{about.order.model} · {count_of(counts.documents, 'document')} · "
+                f"{count_of(counts.tokens, 'token')}",
                 className="quiet",
             ),
             experts_link(about.id, f"Open the experts of {letter}"),

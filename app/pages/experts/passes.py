@@ -22,6 +22,7 @@ _FILES = (
     ("atlas.parquet", "Experts, Parquet"),
     ("labels.csv", "Labels, CSV"),
     ("labels.parquet", "Labels, Parquet"),
+    ("tokens.csv", "Tokens, CSV"),
     ("tokens.parquet", "Tokens, Parquet"),
     ("report.html", "Report that opens offline"),
 )
