@@ -21,15 +21,13 @@ from app.automl.mojo import ModelFileError
 from app.automl.order import Order, OrderError, Progress, Result, Wanted
 from app.automl.server import ServerError
 from app.automl.training import Means, TrainingError, train
-from app.corpus.reading.rows import SourceError
-from app.corpus.reading.source import digest
 from app.settings import Settings
+from app.sources import digest_of, group_of, read_source
 from app.tables.cells import levels, ordered
 from app.tables.columns import describe
 from app.tables.drift import Bins
 from app.tables.errors import TableError
 from app.tables.fitting import fit, trainable
-from app.tables.reading import Table, read
 from app.tables.recipe import Recipe
 from app.tables.safe_csv import safe_csv
 from app.tables.schema import Schema
@@ -126,7 +124,7 @@ def refusal(settings: Settings) -> str | None:
 def prepare(order: Order, data: Path) -> Prepared:
     """Reads the table of an order, and prepares and splits it; what is known of the held-out
     rows goes into nothing. `data` is the folder with the key. Raises TableError."""
-    table = _read(order)
+    table = read_source(order.source, data)
     frame = table.frame
     recipe = _recipe(order, frame)
     recipe.check(frame.columns)
@@ -149,7 +147,7 @@ def prepare(order: Order, data: Path) -> Prepared:
     if groups is not None:
         rows = replace(rows, training_groups=groups[~out], holdout_groups=groups[out])
     about = {
-        "digest": _digest(order),
+        "digest": digest_of(order.source, data),
         "rows": len(table.frame),
         "skipped": table.skipped.plain(),
         "training": len(training),
@@ -187,23 +185,13 @@ def leaderboard(result: Result) -> pd.DataFrame:
     return found
 
 
-def _read(order: Order) -> Table:
-    return read(Path(order.source["file"]))
-
-
-def _digest(order: Order) -> str:
-    try:
-        return digest([Path(order.source["file"])])
-    except SourceError as error:
-        raise TableError(str(error)) from error
-
-
 def _recipe(order: Order, frame: pd.DataFrame) -> Recipe:
     if order.recipe is not None:
         return Recipe.of(order.recipe)
     if order.target not in frame:
         raise TableError(f"there is no column «{order.target}»")
-    return Recipe.guess(describe(frame), order.target, guess_task(frame[order.target]))
+    task = guess_task(frame[order.target])
+    return Recipe.guess(describe(frame), order.target, task, group_of(order.source))
 
 
 def _held_out(frame: pd.DataFrame, recipe: Recipe, order: Order) -> NDArray[np.bool_]:

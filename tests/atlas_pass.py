@@ -36,10 +36,11 @@ def make_pass(
     name: str,
     max_tokens: int = 128,
     stop: Callable[[], bool] = lambda: False,
+    tokens: bool = False,
 ) -> str:
     """Runs the bundled model over a corpus with a `domain`; gives the pass' id."""
     passes = Passes(load_settings(MOESCOPE_DATA_DIR=data))
-    order = Order((str(corpus),), "text", ("domain",), "switch-mini-8", max_tokens, name)
+    order = Order((str(corpus),), "text", ("domain",), "switch-mini-8", max_tokens, name, tokens)
     id_ = id_of(order)
     passes.library.submit(id_, order, corpus.stat().st_size)
     passes.go_on(id_, lambda _progress: None, stop)
