@@ -96,7 +96,7 @@ def lines(
                 after = offset + begin
                 yield Line(number, data, after, on_disk or after)
             # Of a line that is too long only an incomplete character is held.
-            if len(held) - begin > MOST_LINE_BYTES:
+            if long or len(held) - begin > MOST_LINE_BYTES:
                 begin, long = len(held) - len(held) % width, True
             held = held[begin:]
             offset += begin
