@@ -1,7 +1,8 @@
-"""Passes in the background: one after the other, each in a process of its own.
+"""Passes and trainings in the background: one after the other, each in a process of its own.
 
 A process of its own keeps the live page quick, and when one ends in whatever way, or the server
-does, the pass goes on from its last state. A process whose server is gone ends by itself.
+does, a pass goes on from its last state; a training is marked as broken off. A process whose
+server is gone ends by itself.
 """
 
 from __future__ import annotations
@@ -12,8 +13,11 @@ import subprocess
 import sys
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from contextlib import suppress
 
+from app.automl.library import TrainingNotFoundError, Trainings
 from app.corpus.library import Library, Pass, PassNotFoundError
 
 log = logging.getLogger(__name__)
@@ -24,17 +28,26 @@ _RECORD_SECONDS = 60.0
 _END_SECONDS = 20.0
 
 
-class Jobs:
-    """Carries on the passes of a library that are wanted, the oldest first."""
+class Background(ABC):
+    """Carries on what is wanted of one kind, the oldest first, by a command of this program."""
 
-    def __init__(self, library: Library, environment: Mapping[str, str]) -> None:
+    def __init__(self, command: str, environment: Mapping[str, str]) -> None:
         """`environment`: this process's settings, for the others."""
-        self._library = library
+        self._command = command
         self._environment = dict(environment)
         self._look = threading.Event()
         self._ending = False
         self._tried: dict[str, float] = {}
-        self._thread = threading.Thread(target=self._work, name="jobs", daemon=True)
+        self._thread = threading.Thread(target=self._work, name=f"{command} jobs", daemon=True)
+
+    @abstractmethod
+    def _next(self) -> str | None:
+        """The id of what is to be done, None for nothing."""
+
+    @abstractmethod
+    def _explain(self, id_: str, how: str) -> None:
+        """Notes that a process ended without a word, because it was killed for memory for
+        instance; `how` is "by signal 9" or "with code 1"."""
 
     def start(self) -> None:
         """Begins to look for work."""
@@ -45,11 +58,16 @@ class Jobs:
         self._look.set()
 
     def close(self) -> None:
-        """Stops after the batch in hand; what is not done goes on at the next start."""
+        """Stops what is in hand; what is not done goes on, or begins again, when asked for."""
         self._ending = True
         self._look.set()
         if self._thread.is_alive():
             self._thread.join(_END_SECONDS)
+
+    def _is_due_again(self, id_: str) -> bool:
+        """Whether it was not tried just now: for what is done but could not be recorded."""
+        tried = self._tried.get(id_)
+        return tried is None or time.monotonic() - tried > _RECORD_SECONDS
 
     def _work(self) -> None:
         while not self._ending:
@@ -57,24 +75,14 @@ class Jobs:
             try:
                 chosen = self._next()
                 if chosen is not None:
-                    self._carry_on(chosen.about.id)
+                    self._carry_on(chosen)
                     continue
             except Exception:
-                log.exception("looking after corpus passes failed")
+                log.exception("looking after %s jobs failed", self._command)
             self._look.wait(_LOOK_SECONDS)
 
-    def _next(self) -> Pass | None:
-        waiting = [one for one in reversed(self._library.passes()) if self._due(one)]
-        return waiting[0] if waiting else None
-
-    def _due(self, one: Pass) -> bool:
-        if one.status == "finished":
-            tried = self._tried.get(one.about.id)
-            return tried is None or time.monotonic() - tried > _RECORD_SECONDS
-        return one.status == "waiting"
-
     def _carry_on(self, id_: str) -> None:
-        command = [sys.executable, "-m", "app", "corpus", "--job", id_]
+        command = [sys.executable, "-m", "app", self._command, "--job", id_]
         process = subprocess.Popen(  # noqa: S603 (this program, with an id that was found)
             command,
             env=os.environ | self._environment,
@@ -89,16 +97,54 @@ class Jobs:
                 process.terminate()
                 process.wait(_END_SECONDS)
         self._tried[id_] = time.monotonic()
-        if process.returncode and not self._ending:
-            self._explain(id_, process.returncode)
+        code = process.returncode
+        if code and not self._ending:
+            log.error("the process of the %s job %s ended with %s", self._command, id_, code)
+            self._explain(id_, f"by signal {-code}" if code < 0 else f"with code {code}")
 
-    def _explain(self, id_: str, code: int) -> None:
-        """A process that ended without a word, because it was killed for memory for instance."""
+
+class Jobs(Background):
+    """The passes of a library."""
+
+    def __init__(self, library: Library, environment: Mapping[str, str]) -> None:
+        super().__init__("corpus", environment)
+        self._library = library
+
+    def _next(self) -> str | None:
+        waiting = [one for one in reversed(self._library.passes()) if self._due(one)]
+        return waiting[0].about.id if waiting else None
+
+    def _due(self, one: Pass) -> bool:
+        if one.status == "finished":
+            return self._is_due_again(one.about.id)
+        return one.status == "waiting"
+
+    def _explain(self, id_: str, how: str) -> None:
         try:
             found = self._library.find(id_)
         except PassNotFoundError:
             return
-        log.error("the process of the corpus pass %s ended with %s", id_, code)
         if not found.detail and not found.state.finished:
-            ended = f"by signal {-code}" if code < 0 else f"with code {code}"
-            self._library.failed(id_, f"its process ended {ended}; it can go on from where it was")
+            reason = f"its process ended {how}; it can go on from where it was"
+            self._library.failed(id_, reason)
+
+
+class TrainingJobs(Background):
+    """The trainings of a library. What a killed process left running is ended at the start."""
+
+    def __init__(self, library: Trainings, environment: Mapping[str, str]) -> None:
+        super().__init__("train", environment)
+        self._library = library
+
+    def start(self) -> None:
+        self._library.sweep()
+        super().start()
+
+    def _next(self) -> str | None:
+        waiting = [one.id for one in reversed(self._library.all()) if one.status == "waiting"]
+        return waiting[0] if waiting else None
+
+    def _explain(self, id_: str, how: str) -> None:
+        self._library.sweep()
+        with suppress(TrainingNotFoundError):
+            self._library.broken_off(id_, how)

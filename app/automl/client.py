@@ -49,6 +49,7 @@ class Client:
     """One H2O server at `address` (host:port) with the name and password that it wants."""
 
     def __init__(self, address: str, user: str, password: str) -> None:
+        self.address = address
         self._base = f"http://{address}"
         headers = urllib3.make_headers(basic_auth=f"{user}:{password}")
         self._pool = urllib3.PoolManager(headers=headers, timeout=_TIMEOUT, retries=False)
@@ -61,7 +62,7 @@ class Client:
         """Hands in a CSV with a header whose columns have these `types` (Numeric, Enum), as
         `frame`. Raises H2OError."""
         with file.open("rb") as rows:
-            sent = self._ask(
+            sent = self.ask(
                 "POST", f"/3/PostFile?destination_frame={frame}.csv", body=rows, headers=_BINARY
             )
         asked = {
@@ -79,13 +80,13 @@ class Client:
             "blocking": "true",
         }
         # As a body: thousands of columns make no address.
-        parsed = self._ask("POST", "/3/Parse", fields=asked, encode_multipart=False)
+        parsed = self.ask("POST", "/3/Parse", fields=asked, encode_multipart=False)
         if error := _job(parsed["job"]).error:
             raise H2OError(error)
 
     def begin_automl(self, asked: Mapping[str, Any]) -> Automl:
         """Begins to train what is asked for in H2O's words. Raises H2OError."""
-        job = self._ask("POST", "/99/AutoMLBuilder", json=asked)["job"]
+        job = self.ask("POST", "/99/AutoMLBuilder", json=asked)["job"]
         return Automl(job["key"]["name"], job["dest"]["name"])
 
     def job(self, automl: Automl) -> Job:
@@ -94,7 +95,7 @@ class Client:
 
     def cancel(self, automl: Automl) -> None:
         """Asks a training to end; what it has made stays. Raises H2OError."""
-        self._ask("POST", f"/3/Jobs/{_part(automl.job)}/cancel")
+        self.ask("POST", f"/3/Jobs/{_part(automl.job)}/cancel")
 
     def automl(self, automl: Automl) -> dict[str, Any]:
         """What a training has made so far: `leaderboard_table`, `event_log_table` and more, as
@@ -122,10 +123,8 @@ class Client:
         except urllib3.exceptions.HTTPError as error:
             raise H2OError("H2O does not answer any more") from error
 
-    def _get(self, path: str) -> dict[str, Any]:
-        return self._ask("GET", path)
-
-    def _ask(self, method: str, path: str, **content: Any) -> dict[str, Any]:
+    def ask(self, method: str, path: str, **content: Any) -> dict[str, Any]:
+        """Any request of H2O's interface, with `content` as urllib3 takes it. Raises H2OError."""
         headers = {**self._pool.headers, **content.pop("headers", {})}
         try:
             response = self._pool.request(method, self._base + path, headers=headers, **content)
@@ -136,6 +135,9 @@ class Client:
         # H2O writes numbers as JSON has none: NaN, Infinity.
         answer: dict[str, Any] = json.loads(response.data)
         return answer
+
+    def _get(self, path: str) -> dict[str, Any]:
+        return self.ask("GET", path)
 
 
 def rows_of(table: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -33,7 +33,7 @@ Status = Literal[
 
 _ABOUT, _BEGUN, _WANTED, _PROGRESS = "about.json", "begun", "wanted", "progress.json"
 _TABLE, _RESULT, _FAILED, _RECORDED = "table.json", "result.json", "failed", "recorded.json"
-_BROKEN_OFF = "its process ended before it had a result; begin it again"
+_BROKEN_OFF = "its process ended {how}before it had a result; begin it again"
 _ID = re.compile(r"[0-9a-f]{32}")
 
 
@@ -102,7 +102,7 @@ class Trainings:
             progress=Progress.of(progress) if progress else Progress(),
             table=read(folder / _TABLE) or {},
             result=Result.of(result) if result else None,
-            detail=_BROKEN_OFF if status == "broken off" else read_text(folder / _FAILED),
+            detail=_detail(folder, status),
             run_id=recorded["run_id"] if recorded else None,
         )
 
@@ -141,7 +141,7 @@ class Trainings:
                 for name in (_FAILED, _PROGRESS, _TABLE):
                     (folder / name).unlink(missing_ok=True)
                 shutil.rmtree(folder / MODELS, ignore_errors=True)
-                (folder / _BEGUN).touch()
+                write_text(folder / _BEGUN, "")
             yield folder
 
     def sweep(self) -> int:
@@ -185,6 +185,12 @@ class Trainings:
         """Notes in a line why a training ended, or is not recorded. Raises OSError."""
         write_text(self.folder(id_) / _FAILED, reason)
 
+    def broken_off(self, id_: str, how: str) -> None:
+        """Notes how the process of a training ended without a word, such as "by signal 9".
+        Raises TrainingNotFoundError or OSError."""
+        if self.find(id_).status == "broken off":
+            write_text(self.folder(id_) / _BEGUN, _BROKEN_OFF.format(how=f"{how} "))
+
     def recorded(self, id_: str, run_id: str) -> None:
         """Notes the run that a training became. Raises OSError."""
         folder = self.folder(id_)
@@ -201,6 +207,12 @@ class Trainings:
             if found and found["run_id"] == run_id:
                 return self.find(file.parent.name)
         raise TrainingNotFoundError("there is no such training")
+
+
+def _detail(folder: Path, status: Status) -> str:
+    if status == "broken off":
+        return read_text(folder / _BEGUN) or _BROKEN_OFF.format(how="")
+    return read_text(folder / _FAILED)
 
 
 def _status(folder: Path) -> Status:

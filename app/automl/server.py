@@ -36,12 +36,12 @@ class ServerError(Exception):
 
 
 class Server:
-    """A started H2O and the client that may use it."""
+    """A started H2O, the client that may use it, and its folder, which goes when it ends."""
 
     def __init__(self, process: subprocess.Popen[bytes], client: Client, folder: Path) -> None:
         self.client = client
+        self.folder = folder
         self._process = process
-        self._folder = folder
 
     @property
     def pid(self) -> int:
@@ -51,7 +51,7 @@ class Server:
     def check(self) -> None:
         """Raises ServerError if it has ended."""
         if self._process.poll() is not None:
-            raise ServerError(_why(self._folder, self._process.returncode))
+            raise ServerError(_why(self.folder, self._process.returncode))
 
 
 @contextmanager

@@ -17,16 +17,17 @@ from app.automl.files import H2O, MODELS, model_file
 from app.automl.java import VERSION
 from app.automl.judging import judge
 from app.automl.leaderboard import failures_of, leaders_of, name_of, now_of
-from app.automl.order import METRICS, Plan, Progress, Result, Wanted
+from app.automl.order import METRICS, Leader, Plan, Progress, Result, Wanted
 from app.automl.server import Server, h2o_server
 
 # Of more models than this only the leaderboard's line is kept.
 KEPT_MODELS = 10
 _LOOK_SECONDS = 0.5
-_FRAME, _TABLE = "training", "table.csv"
+_FRAME, _TABLE = "training", "training.csv"
 _ENSEMBLE = "StackedEnsemble"
 
 Tell = Callable[[Progress], None]
+Ask = Callable[[], Wanted]
 
 
 class TrainingError(Exception):
@@ -45,6 +46,17 @@ class Means:
     threads: int
 
 
+@dataclass(frozen=True)
+class Made:
+    """What H2O made: `kept` leaders have a file of their own, and `seconds` by their names."""
+
+    last: Progress
+    kept: tuple[Leader, ...]
+    seconds: Mapping[str, float]
+    stopped: bool
+    version: str
+
+
 def train(
     plan: Plan,
     columns: Columns,
@@ -52,7 +64,7 @@ def train(
     folder: Path,
     means: Means,
     tell: Tell = lambda _progress: None,
-    wanted: Callable[[], Wanted] = lambda: "run",
+    wanted: Ask = lambda: "run",
 ) -> Result:
     """Trains as planned; `folder` then has the best models and the answers to the hold-out.
 
@@ -60,46 +72,60 @@ def train(
     without any. Raises AutomlMissingError, ServerError, TrainingError, CancelledError or OSError.
     """
     tell(Progress("starting"))
-    (folder / MODELS).mkdir(parents=True, exist_ok=True)
     with h2o_server(folder / H2O, means.memory_mb, means.threads) as server:
-        try:
-            automl = _begun(server, plan, columns, rows, folder / H2O / _TABLE)
-            last, stopped = _watched(server, plan, automl, tell, wanted)
-            kept = last.leaders[:KEPT_MODELS]
-            seconds, version = server.client.seconds(automl), server.client.version()
-            for leader in kept:
-                server.client.mojo(leader.key, model_file(folder, leader.name))
-        except H2OError as error:
-            server.check()  # says why it does not answer, if it has ended
-            raise TrainingError(str(error)) from error
-    tell(replace(last, stage="evaluating", left=None, now=""))
-    took = {name_of(key): value for key, value in seconds.items()}
-    verdict = judge(columns, rows, kept, took, folder, plan.seed)
+        made = make(server, plan, columns, rows, folder, tell, wanted)
+    tell(replace(made.last, stage="evaluating", left=None, now=""))
+    verdict = judge(columns, rows, made.kept, made.seconds, folder, plan.seed)
     return Result(
         columns=columns,
         metric=plan.metric,
         models=verdict.models,
-        others=last.leaders[KEPT_MODELS:],
-        failures=last.failures,
+        others=made.last.leaders[len(made.kept) :],
+        failures=made.last.failures,
         baseline=verdict.baseline,
         importance=verdict.importance,
         rows={"training": len(rows.training), "holdout": len(rows.holdout)},
-        seconds=last.seconds,
-        stopped=stopped,
-        versions={"h2o": version, "java": str(VERSION)},
+        seconds=made.last.seconds,
+        stopped=made.stopped,
+        versions={"h2o": made.version, "java": str(VERSION)},
     )
 
 
-def _begun(server: Server, plan: Plan, columns: Columns, rows: Rows, table: Path) -> Automl:
+def make(
+    server: Server,
+    plan: Plan,
+    columns: Columns,
+    rows: Rows,
+    folder: Path,
+    tell: Tell = lambda _progress: None,
+    wanted: Ask = lambda: "run",
+) -> Made:
+    """Has a server make models and keeps the best in `folder`. Raises as `train` does."""
+    try:
+        automl = _begun(server, plan, columns, rows)
+        last, stopped = _watched(server, plan, automl, tell, wanted)
+        kept = last.leaders[:KEPT_MODELS]
+        (folder / MODELS).mkdir(exist_ok=True)
+        for leader in kept:
+            server.client.mojo(leader.key, model_file(folder, leader.name))
+        took = server.client.seconds(automl)
+        seconds = {name_of(key): value for key, value in took.items()}
+        return Made(last, kept, seconds, stopped, server.client.version())
+    except H2OError as error:
+        server.check()  # says why it does not answer, if it has ended
+        raise TrainingError(str(error)) from error
+
+
+def _begun(server: Server, plan: Plan, columns: Columns, rows: Rows) -> Automl:
     """Hands in the table and has H2O begin."""
-    folds = _folds(rows.training_groups, plan)
+    folds, table = _folds(rows.training_groups, plan), server.folder / _TABLE
     server.client.upload(table, _FRAME, columns.write(rows.training, table, folds))
     table.unlink()
     return server.client.begin_automl(_asked(plan, columns, grouped=folds is not None))
 
 
 def _watched(
-    server: Server, plan: Plan, automl: Automl, tell: Tell, wanted: Callable[[], Wanted]
+    server: Server, plan: Plan, automl: Automl, tell: Tell, wanted: Ask
 ) -> tuple[Progress, bool]:
     """What AutoML came to, and whether it was stopped early."""
     client, begun, stopped = server.client, time.monotonic(), False
@@ -129,7 +155,7 @@ def _asked(plan: Plan, columns: Columns, grouped: bool) -> dict[str, Any]:
     """The training as H2O's interface wants it."""
     metric = METRICS[columns.task][plan.metric]
     limits = {"max_runtime_secs": plan.seconds, "max_models": plan.models, "seed": plan.seed}
-    control: dict[str, Any] = {"project_name": _FRAME, "stopping_criteria": limits}
+    control: dict[str, Any] = {"stopping_criteria": limits}
     table = {"training_frame": _FRAME, "response_column": TARGET, "sort_metric": metric}
     if grouped:
         table["fold_column"] = FOLD

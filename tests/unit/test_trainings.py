@@ -80,7 +80,9 @@ class TestLibrary:
             (folder / MODELS / "half.zip").touch()
         found = library.find(id_)
         assert found.status == "broken off"
-        assert "begin it again" in found.detail
+        assert found.detail == "its process ended before it had a result; begin it again"
+        library.broken_off(id_, "by signal 9")
+        assert library.find(id_).detail.startswith("its process ended by signal 9 before")
         library.want(id_, "run")
         assert library.find(id_).status == "waiting"
         with library.alone(id_) as folder:
