@@ -22,7 +22,7 @@ from app.corpus.windows import Window, windows
 from app.routing.batches import route
 from app.routing.loaded import LoadedModel
 
-_WINDOW_BATCHES = 16
+_WINDOW_BATCHES = 32
 
 Tell = Callable[[Progress], None]
 Stop = Callable[[], bool]

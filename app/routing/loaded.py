@@ -19,8 +19,9 @@ class LoadedModel:
     """A model ready to be traced. `lock` serialises inference over all models.
 
     `sites` are its routers in order of depth, encoder first. `batches`: a trace does not
-    depend on what else is in a padded batch, but for rounding in fast mode. `generates`: it can go on from a text, ending
-    at one of `end_tokens`. `notes` say what is particular, one short sentence each.
+    depend on what else is in a padded batch, but for rounding in fast mode. `generates`: it
+    can go on from a text, ending at one of `end_tokens`. `notes` say what is particular, one
+    short sentence each.
     """
 
     identity: ModelIdentity

@@ -153,9 +153,7 @@ def _verdict(loaded: LoadedModel, is_packed: bool) -> Verdict:
         generates=loaded.generates,
         packed=is_packed,
         agreement=(
-            (fast["agreement"], fast["choices"], fast.get("agreement_in_batches"))
-            if fast
-            else None
+            (fast["agreement"], fast["choices"], fast.get("agreement_in_batches")) if fast else None
         ),
         choices=_choices(probe(loaded, PROBES[0])),
     )
