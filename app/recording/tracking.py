@@ -14,7 +14,7 @@ from app.recording.base import StoreDownError
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
-_ENVIRONMENT = {
+ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_CONFIGURE_LOGGING": "false",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
@@ -29,7 +29,7 @@ _LOCKED_SECONDS = 3.0
 def open_client(uri: str) -> MlflowClient:
     """A client of the tracking store there. Raises as `check_database` does, or whatever
     MLflow raises."""
-    for name, value in _ENVIRONMENT.items():
+    for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     logging.getLogger("alembic").setLevel(logging.WARNING)
     from mlflow.tracking import MlflowClient

@@ -21,6 +21,7 @@ from app.routing.capture import capture
 from app.routing.models import ModelRegistry
 from app.server import build
 from app.settings import Settings, load_settings
+from tests.forked import run_forked
 from tests.integration.helpers import (
     ROOT,
     Command,
@@ -133,5 +134,17 @@ def command(data_folder: Folder, environment: Environment) -> Command:
             check=False,
             **({"text": True} | options),
         )
+
+    return run
+
+
+@pytest.fixture
+def forked(data_folder: Folder, environment: Environment) -> Command:
+    """The same without the seconds that a start takes, see tests/forked.py."""
+    folder = data_folder()
+
+    def run(*arguments: str | bytes, **options: Any) -> subprocess.CompletedProcess[str]:
+        settings = {"MOESCOPE_DATA_DIR": folder} | options.pop("settings", {})
+        return run_forked(arguments, environment(**settings), **options)
 
     return run

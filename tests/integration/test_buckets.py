@@ -18,10 +18,10 @@ from minio import Minio
 from minio.commonconfig import SnowballObject
 from mlflow.tracking import MlflowClient
 
+from tests.forked import run_forked
 from tests.integration.helpers import ROOT, Command, Environment, Folder, free_port, until
 from tests.s3 import S3Server, s3_server
 
-MANY = 10_000
 Bucket = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -42,12 +42,12 @@ def folder(data_folder: Folder) -> Path:
 
 
 @pytest.fixture
-def bucket(command: Command, s3: S3Server, folder: Path) -> Bucket:
+def bucket(forked: Command, s3: S3Server, folder: Path) -> Bucket:
     """Runs `python -m app bucket …` with nobody at the terminal."""
 
     def run(*arguments: str, **settings: object) -> subprocess.CompletedProcess[str]:
         given = {"MOESCOPE_DATA_DIR": folder, **s3.settings("mlflow-artifacts"), **settings}
-        return command("bucket", *arguments, settings=given, stdin=subprocess.DEVNULL)
+        return forked("bucket", *arguments, settings=given)
 
     return run
 
@@ -155,11 +155,8 @@ def test_remove_asks_a_person_and_nobody_else(
         ours, theirs = pty.openpty()
         os.write(ours, words.encode())
         try:
-            return subprocess.run(
-                [sys.executable, "-m", "app", "bucket", "remove", name],
-                cwd=ROOT, env=environment(**settings), stdin=theirs,
-                capture_output=True, text=True, timeout=120, check=False,
-            )  # fmt: skip
+            asked = ("bucket", "remove", name)
+            return run_forked(asked, environment(**settings), stdin=Path(os.ttyname(theirs)))
         finally:
             os.close(ours)
             os.close(theirs)
@@ -229,8 +226,8 @@ def test_no_database_is_made_to_ask_for_runs(bucket: Bucket, name: str, tmp_path
 
 
 @pytest.fixture
-def full() -> Iterator[tuple[S3Server, Minio]]:
-    """A bucket `full` of 10,000 objects, on a server of its own."""
+def full(many: int) -> Iterator[tuple[S3Server, Minio]]:
+    """A bucket `full` of so many objects, on a server of its own."""
     with s3_server(quick=True) as server:
         client = server.client
         client.make_bucket("full")
@@ -250,18 +247,22 @@ def full() -> Iterator[tuple[S3Server, Minio]]:
             )
 
         with ThreadPoolExecutor(4) as pool:
-            list(pool.map(put, range(0, MANY, 500)))
+            list(pool.map(put, range(0, many, 500)))
         yield server, client
 
 
-@pytest.mark.slow
-def test_ten_thousand_objects_with_a_stop_in_between(
-    bucket: Bucket, full: tuple[S3Server, Minio], folder: Path, environment: Environment
+@pytest.mark.parametrize("many", [3000, pytest.param(10_000, marks=pytest.mark.slow)])
+def test_thousands_of_objects_with_a_stop_in_between(
+    bucket: Bucket,
+    full: tuple[S3Server, Minio],
+    folder: Path,
+    environment: Environment,
+    many: int,
 ) -> None:
     server, client = full
     settings = server.settings("mlflow-artifacts")
     cells = rows(bucket("list", **settings))["full"]
-    assert cells[:4] == [str(MANY), "70", "kB", str(7 * MANY)]
+    assert cells[:4] == [str(many), str(7 * many // 1000), "kB", str(7 * many)]
 
     def count(prefix: str = "") -> int:
         listed = client.list_objects("full", prefix=prefix, recursive=True)
@@ -273,12 +274,12 @@ def test_ten_thousand_objects_with_a_stop_in_between(
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     # The first folder alone: counting all may take as long as removing them.
-    until(lambda: count(f"moescope/{0:032x}/") < MANY / 50, 120)
+    until(lambda: count(f"moescope/{0:032x}/") < many / 50, 120)
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=60)
     left = count()
     assert process.returncode == 1
-    assert 0 < left < MANY
+    assert 0 < left < many
     last = said.splitlines()[-1]
     assert last.startswith("moescope: stopped after ")
     assert "the bucket «full» is still there with the rest" in last

@@ -76,11 +76,11 @@ def test_analyze_prints_the_table_then_run_and_link(
 
 
 def test_no_record_leaves_nothing_and_drops_are_marked(
-    command: Command, tmp_path: Path, tiny_switch: Callable[..., Path]
+    forked: Command, tmp_path: Path, tiny_switch: Callable[..., Path]
 ) -> None:
     model, data = tiny_switch(expert_capacity=1), tmp_path / "data"
     settings = {"MOESCOPE_DATA_DIR": data, "MOESCOPE_MODEL": f"tiny={model}"}
-    result = command("analyze", "aaaaaa", "--no-record", settings=settings)
+    result = forked("analyze", "aaaaaa", "--no-record", settings=settings)
     assert result.returncode == 0, result.stderr
     assert result.stderr == ""
     assert "×" in result.stdout
@@ -90,13 +90,13 @@ def test_no_record_leaves_nothing_and_drops_are_marked(
 
 
 def test_a_generation_is_shown_with_its_text(
-    command: Command, data_folder: Folder, tmp_path: Path
+    forked: Command, data_folder: Folder, tmp_path: Path
 ) -> None:
     json_file, folder = tmp_path / "a.json", data_folder()
     text = "The river <extra_id_0> was closed."
     arguments = ["analyze", text, "--json", str(json_file), "--generate", "6", "--sample"]
     arguments += ["--temperature", "0.8", "--top-p", "0.9", "--seed", "4", "--capacity", "7"]
-    result = command(*arguments, settings={"MOESCOPE_DATA_DIR": folder})
+    result = forked(*arguments, settings={"MOESCOPE_DATA_DIR": folder})
     assert result.returncode == 0, result.stderr
     body = json.loads(json_file.read_text(encoding="utf-8"))
     assert {layer["capacity"] for layer in body["layers"] if layer["stack"] == "encoder"} == {7}
@@ -112,12 +112,12 @@ def test_a_generation_is_shown_with_its_text(
     assert shown == [m + t for m, t in zip(marks, body["tokens"]["decoder"], strict=True)]
     assert decoder.splitlines()[-5:-3] == ["mode generated", f"output {body['output']}".rstrip()]
     # The same again is the same run, as recorded by the API's name for it.
-    again = command(*arguments, settings={"MOESCOPE_DATA_DIR": folder})
+    again = forked(*arguments, settings={"MOESCOPE_DATA_DIR": folder})
     assert again.stdout == result.stdout
 
 
-def test_a_target_shows_both_stacks(command: Command) -> None:
-    result = command("analyze", "The river <extra_id_0>.", "--target", "a bank", "--no-record")
+def test_a_target_shows_both_stacks(forked: Command) -> None:
+    result = forked("analyze", "The river <extra_id_0>.", "--target", "a bank", "--no-record")
     assert result.returncode == 0, result.stderr
     assert "encoder token" in result.stdout
     assert "decoder token" in result.stdout
@@ -149,9 +149,9 @@ def test_a_target_shows_both_stacks(command: Command) -> None:
     ids=range(17),
 )
 def test_wrong_settings_of_a_task_are_named(
-    command: Command, arguments: list[str], reason: str
+    forked: Command, arguments: list[str], reason: str
 ) -> None:
-    assert reason in fails_in_one_line(command("analyze", "ok", *arguments), 2)
+    assert reason in fails_in_one_line(forked("analyze", "ok", *arguments), 2)
 
 
 @pytest.mark.parametrize(
@@ -170,8 +170,8 @@ def test_wrong_settings_of_a_task_are_named(
     ],
     ids=range(10),
 )
-def test_wrong_input_ends_with_2_and_one_line(command: Command, arguments: list[str]) -> None:
-    fails_in_one_line(command(*arguments), 2)
+def test_wrong_input_ends_with_2_and_one_line(forked: Command, arguments: list[str]) -> None:
+    fails_in_one_line(forked(*arguments), 2)
 
 
 def test_standard_input_that_is_not_utf8_ends_with_2(command: Command) -> None:
@@ -190,19 +190,17 @@ def test_a_wrong_setting_is_named(
     assert name in fails_in_one_line(command(*arguments, settings={name: value}), 2)
 
 
-def test_a_model_that_can_not_be_loaded_ends_with_1(command: Command, tmp_path: Path) -> None:
+def test_a_model_that_can_not_be_loaded_ends_with_1(forked: Command, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{}", encoding="utf-8")
     settings = {"MOESCOPE_MODEL": f"broken={tmp_path}"}
-    assert "moescope.log" in fails_in_one_line(command("analyze", "ok", settings=settings), 1)
+    assert "moescope.log" in fails_in_one_line(forked("analyze", "ok", settings=settings), 1)
 
 
-def test_a_store_that_is_down_keeps_the_analysis_for_later(
-    command: Command, tmp_path: Path
-) -> None:
+def test_a_store_that_is_down_keeps_the_analysis_for_later(forked: Command, tmp_path: Path) -> None:
     (tmp_path / "mlflow.db").mkdir()
     settings = {"MOESCOPE_DATA_DIR": tmp_path}
     json_file = tmp_path / "a.json"
-    result = command("analyze", TEXT, "--json", str(json_file), settings=settings)
+    result = forked("analyze", TEXT, "--json", str(json_file), settings=settings)
     assert result.returncode == 0, result.stderr
     body = json.loads(json_file.read_text(encoding="utf-8"))
     assert body["status"] == "pending"
@@ -215,7 +213,7 @@ def test_a_store_that_is_down_keeps_the_analysis_for_later(
 
     # Once the store is there, the same text is the same analysis, and it is recorded.
     (tmp_path / "mlflow.db").rmdir()
-    again = command("analyze", TEXT, settings=settings)
+    again = forked("analyze", TEXT, settings=settings)
     assert (again.returncode, again.stderr) == (0, "")
     with closing(recorder_of(tmp_path)) as recorder:
         run_id = again.stdout.splitlines()[-2].removeprefix("run ")
@@ -224,10 +222,10 @@ def test_a_store_that_is_down_keeps_the_analysis_for_later(
 
 
 def test_a_disk_that_takes_nothing_ends_with_1_and_shows_the_analysis(
-    command: Command, tmp_path: Path
+    forked: Command, tmp_path: Path
 ) -> None:
     (tmp_path / "outbox.db").mkdir()
-    result = command("analyze", "ok", settings={"MOESCOPE_DATA_DIR": tmp_path})
+    result = forked("analyze", "ok", settings={"MOESCOPE_DATA_DIR": tmp_path})
     assert result.returncode == 1
     assert result.stdout.startswith("#")
     assert "run " not in result.stdout
@@ -236,8 +234,8 @@ def test_a_disk_that_takes_nothing_ends_with_1_and_shows_the_analysis(
     assert "moescope.log" in result.stderr
 
 
-def test_a_base_path_is_in_the_link(command: Command) -> None:
-    result = command("analyze", "ok", settings={"MOESCOPE_BASE_PATH": "/scope"})
+def test_a_base_path_is_in_the_link(forked: Command) -> None:
+    result = forked("analyze", "ok", settings={"MOESCOPE_BASE_PATH": "/scope"})
     assert result.stdout.splitlines()[-1].startswith("http://127.0.0.1:8050/scope/runs/")
 
 
@@ -277,11 +275,11 @@ def left_in(folder: Path) -> list[str]:
     ],
 )
 def test_runs_are_deleted_by_age_and_count(
-    command: Command, aged: tuple[Path, list[str]], arguments: list[str], gone: int
+    forked: Command, aged: tuple[Path, list[str]], arguments: list[str], gone: int
 ) -> None:
     folder, ids = aged
     settings = {"MOESCOPE_DATA_DIR": folder}
-    result = command("runs", "delete", *arguments, "--yes", settings=settings)
+    result = forked("runs", "delete", *arguments, "--yes", settings=settings)
     assert result.returncode == 0, result.stderr
     assert result.stdout.startswith(f"to delete: {gone} of 4 runs, recorded from ")
     assert result.stdout.endswith(f"\ndeleted: {gone} run{'s' if gone > 1 else ''}\n")
@@ -290,15 +288,16 @@ def test_runs_are_deleted_by_age_and_count(
     assert files == set(ids[gone:])
 
 
-def test_nothing_old_enough_deletes_nothing(command: Command, aged: tuple[Path, list[str]]) -> None:
+def test_nothing_old_enough_deletes_nothing(forked: Command, aged: tuple[Path, list[str]]) -> None:
     folder, ids = aged
     for arguments in (["--older-than", "30"], ["--keep", "4"], ["--older-than", "1e300"]):
-        result = command(
+        result = forked(
             "runs", "delete", *arguments, "--yes", settings={"MOESCOPE_DATA_DIR": folder}
         )
         assert (result.returncode, result.stdout) == (0, "nothing to delete: 4 runs recorded\n")
-    nobody = {"settings": {"MOESCOPE_DATA_DIR": folder}, "stdin": subprocess.DEVNULL}
-    assert "--yes" in fails_in_one_line(command("runs", "delete", "--keep", "0", **nobody), 2)
+    # Nobody is there to be asked.
+    result = forked("runs", "delete", "--keep", "0", settings={"MOESCOPE_DATA_DIR": folder})
+    assert "--yes" in fails_in_one_line(result, 2)
     assert left_in(folder) == ids
 
 
@@ -321,12 +320,12 @@ def test_wrong_conditions_of_a_deletion(command: Command, arguments: list[str]) 
 
 
 def test_runs_of_a_store_that_is_down_are_not_deleted(
-    command: Command, aged: tuple[Path, list[str]]
+    forked: Command, aged: tuple[Path, list[str]]
 ) -> None:
     folder, ids = aged
     where = f"http://127.0.0.1:{free_port()}"
     settings = {"MOESCOPE_DATA_DIR": folder, "MLFLOW_TRACKING_URI": where}
-    result = command("runs", "delete", "--keep", "0", "--yes", settings=settings)
+    result = forked("runs", "delete", "--keep", "0", "--yes", settings=settings)
     line = fails_in_one_line(result, 1)
     assert "not all runs can be listed, so none is deleted" in line
     assert f"MLflow at {where} does not answer" in line

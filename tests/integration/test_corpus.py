@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import signal
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,6 +25,7 @@ from app.routing.errors import TextTooLongError
 from app.routing.loaded import LoadedModel
 from app.routing.models import ModelRegistry
 from app.routing.trace import RoutingTrace
+from tests.forked import Forked, run_forked
 from tests.integration.helpers import ROOT, Command, Environment, Folder, until
 from tests.unit.test_corpus_counts import assert_same
 
@@ -195,7 +193,7 @@ def test_the_beginning_of_a_text_that_is_too_long(loaded: LoadedModel) -> None:
 
 
 def test_the_command_counts_and_records(
-    command: Command, corpus_file: Path, data_folder: Folder
+    command: Command, forked: Command, corpus_file: Path, data_folder: Folder
 ) -> None:
     folder = data_folder()
     asked = ("corpus", str(corpus_file), "--max-tokens", str(MOST))
@@ -213,7 +211,7 @@ def test_the_command_counts_and_records(
         path.name for path in (folder / "artifacts" / run / "artifacts" / "counts").iterdir()
     }
     assert {"shape.json", "experts.parquet", "labels-0.parquet"} <= written
-    again = command(*asked, settings={"MOESCOPE_DATA_DIR": folder})
+    again = forked(*asked, settings={"MOESCOPE_DATA_DIR": folder})
     assert again.stdout == first.stdout
 
 
@@ -221,16 +219,17 @@ def test_a_killed_pass_goes_on(
     environment: Environment, data_folder: Folder, loaded: LoadedModel, tmp_path: Path
 ) -> None:
     folder = data_folder()
-    asked = [sys.executable, "-m", "app", "corpus", str(HELD_OUT), "--max-tokens", "128"]
-    options = {"cwd": ROOT, "env": environment(MOESCOPE_DATA_DIR=folder)}
-    with subprocess.Popen([*asked, "--no-record"], stderr=subprocess.DEVNULL, **options) as process:
-        library = Library(folder)
-        until(lambda: any(one.state.number > 1 for one in library.passes()))
-        process.send_signal(signal.SIGKILL)
+    asked = ("corpus", str(HELD_OUT), "--max-tokens", "128", "--no-record")
+    settings = environment(MOESCOPE_DATA_DIR=folder)
+    process = Forked(asked, settings, stdout=folder / "said", stderr=folder / "said")
+    library = Library(folder)
+    until(lambda: any(one.state.number > 1 for one in library.passes()))
+    process.kill()
+    process.wait()
     (cut,) = library.passes()
     assert cut.status == "stopped"
     assert 0 < library.counts(cut.about.id).documents < 600
-    done = subprocess.run([*asked, "--no-record"], capture_output=True, text=True, **options)
+    done = run_forked(asked, settings)
     assert done.returncode == 0, done.stderr
     assert "goes on after" in done.stderr
     plain = Kept(tmp_path)
@@ -251,11 +250,11 @@ def test_a_killed_pass_goes_on(
     ],
 )
 def test_what_can_not_be_read_ends_with_2(
-    command: Command, tmp_path: Path, content: bytes, arguments: tuple[str, ...], said: str
+    forked: Command, tmp_path: Path, content: bytes, arguments: tuple[str, ...], said: str
 ) -> None:
     file = tmp_path / "some.csv"
     file.write_bytes(content)
-    result = command("corpus", str(file), *arguments)
+    result = forked("corpus", str(file), *arguments)
     assert result.returncode == 2, result.stderr
     assert said in result.stderr
     assert "Traceback" not in result.stderr

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import multiprocessing
 import random
 import shutil
 from collections.abc import Iterator
-from multiprocessing.context import ForkServerContext
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,21 +17,14 @@ from app.analysis import figures_of
 from app.recording.mlflow_recorder import MlflowRecorder
 from app.routing.trace import RoutingTrace
 from app.settings import load_settings
+from tests.forked import CONTEXT
 from tests.integration.crashing import entry, work
 from tests.integration.helpers import Folder, MakeEntry
 from tests.s3 import S3Server
 
-KILLS = 200
-ANALYSES = 50
+KILLS_PER_ANALYSIS = 4
 # A process is as often still opening the store as writing, or done.
 LONGEST_SECONDS = 0.8
-
-
-@pytest.fixture(scope="module")
-def processes() -> ForkServerContext:
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.integration.crashing"])
-    return context
 
 
 @pytest.fixture
@@ -45,24 +35,25 @@ def stored(data_folder: Folder, s3: S3Server) -> Iterator[dict[str, str]]:
     shutil.rmtree(folder)
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_every_acknowledged_analysis_is_there_exactly_once_after_200_kills(
-    processes: ForkServerContext, stored: dict[str, str], s3: S3Server, make_entry: MakeEntry
+@pytest.mark.parametrize("kills", [40, pytest.param(200, marks=pytest.mark.slow)])
+def test_every_acknowledged_analysis_is_there_exactly_once_after_many_kills(
+    stored: dict[str, str], s3: S3Server, make_entry: MakeEntry, kills: int
 ) -> None:
     template = make_entry("The river bank was closed.").trace
     chance = random.Random(7)
     acknowledged: dict[int, str] = {}
+    analyses = kills // KILLS_PER_ANALYSIS
     done = 0
-    for kill in range(KILLS):
-        wanted = range(1 + kill * ANALYSES // KILLS)
+    for kill in range(kills):
+        wanted = range(1 + kill // KILLS_PER_ANALYSIS)
         missing = [number for number in wanted if number not in acknowledged]
         lasting = chance.uniform(0, LONGEST_SECONDS)
-        done += _run(processes, stored, template, missing, acknowledged, lasting)
-    assert done < KILLS // 2, "most were killed when nothing was left to do"
-    missing = [number for number in range(ANALYSES) if number not in acknowledged]
-    assert _run(processes, stored, template, missing, acknowledged, None)
-    assert len(acknowledged) == ANALYSES
+        done += _run(stored, template, missing, acknowledged, lasting)
+    assert done < kills // 2, "most were killed when nothing was left to do"
+    missing = [number for number in range(analyses) if number not in acknowledged]
+    assert _run(stored, template, missing, acknowledged, None)
+    assert len(acknowledged) == analyses
 
     settings = load_settings(**stored)
     client = MlflowClient(settings.tracking_uri)
@@ -82,7 +73,6 @@ def test_every_acknowledged_analysis_is_there_exactly_once_after_200_kills(
 
 
 def _run(
-    processes: ForkServerContext,
     settings: dict[str, str],
     template: RoutingTrace,
     numbers: list[int],
@@ -90,8 +80,8 @@ def _run(
     seconds: float | None,
 ) -> bool:
     """Lets a process record, for some seconds at most; whether it had nothing left to do."""
-    told, tells = processes.Pipe(duplex=False)
-    process = processes.Process(target=work, args=(settings, template.to_bytes(), numbers, tells))
+    told, tells = CONTEXT.Pipe(duplex=False)
+    process = CONTEXT.Process(target=work, args=(settings, template.to_bytes(), numbers, tells))
     process.start()
     tells.close()
     process.join(120 if seconds is None else seconds)
@@ -129,14 +119,14 @@ def assert_whole(client: Minio, run: Any) -> None:
 
 
 def test_the_app_takes_up_what_waits_after_a_kill(
-    processes: ForkServerContext, data_folder: Folder, make_entry: MakeEntry, tmp_path: Path
+    data_folder: Folder, make_entry: MakeEntry
 ) -> None:
     template = make_entry("The river bank was closed.").trace
     folder = data_folder()
     # A tracking server that does not exist: everything waits.
     settings = {"MOESCOPE_DATA_DIR": str(folder), "MLFLOW_TRACKING_URI": "http://127.0.0.1:9"}
     acknowledged: dict[int, str] = {}
-    assert not _run(processes, settings, template, [0, 1, 2], acknowledged, 2.0)
+    assert not _run(settings, template, [0, 1, 2], acknowledged, 2.0)
     assert len(acknowledged) == 3
     recorder = MlflowRecorder(load_settings(MOESCOPE_DATA_DIR=folder), figures_of)
     assert recorder.state().pending == 3

@@ -273,7 +273,6 @@ def test_a_disk_that_takes_the_analysis_but_not_the_run(
     recorder.close()
 
 
-@pytest.mark.slow
 def test_a_tracking_server_that_goes_and_comes_back(
     data_folder: Folder, s3: S3Server, tmp_path: Path
 ) -> None:

@@ -5,10 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
-import signal
-import subprocess
-import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -36,6 +32,7 @@ from app.routing.models import ModelRegistry
 from app.routing.task import Generation, Task
 from app.routing.trace import RoutingTrace
 from app.settings import Settings, load_settings
+from tests.forked import Forked
 from tests.integration.helpers import (
     ROOT,
     Environment,
@@ -447,16 +444,11 @@ def test_text_beginning_is_one_short_line() -> None:
 
 
 def test_what_was_recorded_survives_kill_9(
-    data_folder: Folder, environment: Environment, make_entry: MakeEntry
+    data_folder: Folder, environment: Environment, make_entry: MakeEntry, tmp_path: Path
 ) -> None:
     folder, port = data_folder(), free_port()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "app"],
-        cwd=ROOT,
-        env=environment(MOESCOPE_DATA_DIR=folder, MOESCOPE_PORT=port),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    log, settings = tmp_path / "log", environment(MOESCOPE_DATA_DIR=folder, MOESCOPE_PORT=port)
+    process = Forked([], settings, stdout=log, stderr=log)
     address = f"http://127.0.0.1:{port}"
     kept: list[str] = []
     try:
@@ -466,7 +458,7 @@ def test_what_was_recorded_survives_kill_9(
             kept.append(answer.json()["run_id"])
         until(lambda: ask(f"{address}/api/v1/store").json()["pending"] == 0)
     finally:
-        os.kill(process.pid, signal.SIGKILL)
+        process.kill()
         process.wait()
     recorder = MlflowRecorder(load_settings(MOESCOPE_DATA_DIR=folder), figures_of)
     for number, run_id in enumerate(kept):

@@ -18,7 +18,7 @@ from tests.texts import sentences
 BLOCKS = [1, 3, 5, 7, 9, 11]
 
 
-@pytest.mark.slow
+@pytest.mark.large
 def test_a_checkpoint_of_full_size_is_loaded_and_traced(
     standin: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -48,7 +48,7 @@ def test_a_checkpoint_of_full_size_is_loaded_and_traced(
         assert not np.allclose(one.logits, other.logits)
 
 
-@pytest.mark.slow
+@pytest.mark.large
 def test_fifty_sentences_choose_as_in_the_librarys_own_forward(standin: Path) -> None:
     choices, worst = compare(load(standin), plain_model(standin), sentences(50))
     assert choices > 5_000
