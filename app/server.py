@@ -19,7 +19,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.analysis import build_analyst
 from app.api.app import create_api
 from app.api.paths import is_api
+from app.api.tables import tables
+from app.api.trainings import trainings
 from app.components import diagrams
+from app.desk import Desk
 from app.logs import log_to
 from app.pages import create_app
 from app.settings import Settings, SettingsError, load_settings
@@ -85,7 +88,8 @@ class BasePath:
 def build(settings: Settings) -> FastAPI:
     """API and pages on one port. Model and store are opened when the server has started."""
     analyst = build_analyst(settings)
-    server = create_api(analyst, diagrams.route(analyst))
+    server = create_api(analyst, diagrams.route(analyst), tables, trainings)
+    server.state.desk = Desk(settings, analyst.uploads, analyst.library, analyst.registry)
     pages = create_app(analyst, settings.base_path)
     # The adapter declares its ASGI types by itself, under names of its own.
     mounted = cast(ASGIApp, WSGIMiddleware(pages.server, workers=_PAGE_THREADS))

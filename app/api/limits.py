@@ -14,7 +14,7 @@ _MOST_DRAINED = 32 * MOST_BYTES
 
 class BodyLimit:
     """Answers 413 to an API request whose body is larger than a text can be; uploads of corpora
-    have a limit of their own."""
+    and tables have a limit of their own."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app

@@ -8,6 +8,7 @@ from starlette.types import Scope
 from app.recording.base import RunKind
 
 UPLOADS = "/api/v1/uploads"
+TABLES = "/api/v1/tables"
 
 
 def is_api(scope: Scope) -> bool:
@@ -17,9 +18,9 @@ def is_api(scope: Scope) -> bool:
 
 
 def is_upload(scope: Scope) -> bool:
-    """Whether a request hands in a corpus, which streams to the disk."""
+    """Whether a request hands in a corpus or a table, which streams to the disk."""
     path = str(scope["path"]).removeprefix(scope.get("root_path", ""))
-    return path == UPLOADS and scope["method"] == "POST"
+    return path in (UPLOADS, TABLES) and scope["method"] == "POST"
 
 
 def run_url(request: Request, run_id: str, kind: RunKind = "analysis") -> str:

@@ -12,8 +12,11 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
+from app.automl.library import TrainingNotFoundError
+from app.automl.order import OrderError
 from app.corpus.reading.source import SourceError
 from app.corpus.uploads import UploadTooLargeError
+from app.desk import TrainingRefusedError
 from app.recording.base import InvalidQueryError, RecordingError, RunNotFoundError
 from app.routing.errors import (
     BusyError,
@@ -24,6 +27,7 @@ from app.routing.errors import (
     TextTooLongError,
     UnknownModelError,
 )
+from app.tables.errors import TableError
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER = {"Retry-After": "5"}
@@ -36,12 +40,16 @@ _STATUS: dict[type[Exception], int] = {
     UnknownModelError: 422,
     InvalidQueryError: 422,
     SourceError: 422,
+    TableError: 422,
+    OrderError: 422,
     TextTooLongError: 413,
     UploadTooLargeError: 413,
     RunNotFoundError: 404,
+    TrainingNotFoundError: 404,
     BusyError: 503,
     ModelNotReadyError: 503,
     ModelLoadError: 503,
+    TrainingRefusedError: 503,
     RecordingError: 503,
 }
 _MOST_DETAIL = 300
