@@ -19,7 +19,7 @@
   const RESUMABLE = ["pausing", "paused", "stopped", "failed"];
   const OVER = ["finished", "recorded"];
 
-  const { to, skip } = window.moescope;
+  const { to, skip, make, ask } = window.moescope;
   const byId = (id) => document.getElementById(`corpora-${id}`);
   const number = (n) => n.toLocaleString("en");
   const rounded = (n) => n.toLocaleString("en", { maximumSignificantDigits: 3 });
@@ -48,7 +48,6 @@
   }
 
   function skips(line) {
-    const { make } = window.moescope.corpus;
     return line.skips.map(({ reason, count: n, examples }) => {
       const places = examples.map(({ file, line: at }) => `${file}:${at}`).join(", ");
       return make("li", {}, `${reason}: ${number(n)}${places ? `, for example ${places}` : ""}`);
@@ -57,7 +56,6 @@
 
   /* The row of a pass; `update` writes only what has changed, so that nothing loses the focus. */
   function rowOf(id) {
-    const { make } = window.moescope.corpus;
     const name = make("h3");
     const model = make("span", { className: "quiet" });
     const state = make("p", { className: "state" });
@@ -119,7 +117,7 @@
   }
 
   function button(words, does) {
-    const made = window.moescope.corpus.make("button", { type: "button", className: "action" }, words);
+    const made = make("button", { type: "button", className: "action" }, words);
     made.dataset.does = does;
     return made;
   }
@@ -164,7 +162,7 @@
     if (!byId("list") || document.hidden) return;
     let wait = RESTING_MS;
     try {
-      const { corpora } = await window.moescope.corpus.ask("corpora?limit=200");
+      const { corpora } = await ask("corpora?limit=200");
       if (mine !== asked || !byId("list")) return;
       list(corpora);
       byId("gone").hidden = true;
@@ -186,7 +184,7 @@
   }
 
   async function act(id, does) {
-    const { ask, say } = window.moescope.corpus;
+    const { say } = window.moescope.corpus;
     say("");
     try {
       if (does === "remove") await ask(`corpora/${id}`, { method: "DELETE" });

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 TEXT = "text-input"
 MODEL = "model-select"
 FLOW = "flow-figure"
@@ -82,19 +84,37 @@ PASSES_INFORMATION_TABLE = "passes-information-table"
 PASSES_COMPARED = "passes-compared"
 PASSES_THEME = "passes-theme"
 
-# Corpora: a file is handed in and its columns are chosen, then passes are listed. `sent` is how
-# much of the file has arrived, `gone` what is said while the server is silent.
+
+class FileDrop(NamedTuple):
+    """A place where a file is handed in, of which so much is `sent`. Its script knows these ids
+    by what they begin with."""
+
+    drop: str
+    file: str
+    place: str
+    sending: str
+    sent: str
+    sent_words: str
+    cancel: str
+    status: str
+    problem: str
+
+
+# Corpora: a file is handed in and its columns are chosen, then passes are listed. `gone` is said
+# while the server is silent.
 CORPORA_PAGE = "corpora-page"
-CORPORA_DROP = "corpora-drop"
-CORPORA_FILE = "corpora-file"
-CORPORA_FILE_PLACE = "corpora-file-place"
+CORPORA_FILES = FileDrop(
+    drop="corpora-drop",
+    file="corpora-file",
+    place="corpora-file-place",
+    sending="corpora-sending",
+    sent="corpora-sent",
+    sent_words="corpora-sent-words",
+    cancel="corpora-sending-cancel",
+    status="corpora-status",
+    problem="corpora-problem",
+)
 CORPORA_EXAMPLE = "corpora-example"
-CORPORA_SENDING = "corpora-sending"
-CORPORA_SENT = "corpora-sent"
-CORPORA_SENT_WORDS = "corpora-sent-words"
-CORPORA_SENDING_CANCEL = "corpora-sending-cancel"
-CORPORA_STATUS = "corpora-status"
-CORPORA_PROBLEM = "corpora-problem"
 CORPORA_FORM = "corpora-form"
 CORPORA_TITLE = "corpora-title"
 CORPORA_PREVIEW = "corpora-preview"

@@ -15,6 +15,7 @@ from dash.development.base_component import Component
 from app.analysis import Analyst
 from app.components import ids
 from app.components.attributes import attributes
+from app.components.file_drop import file_drop
 
 _MOST_NAME = 200
 
@@ -31,10 +32,12 @@ def layout(analyst: Analyst) -> Callable[..., html.Div]:
                     "atlas shows what each expert takes.",
                     className="quiet",
                 ),
-                _drop(),
-                _sending(),
-                html.P(id=ids.CORPORA_STATUS, role="status", className="quiet"),
-                html.P(id=ids.CORPORA_PROBLEM, role="alert", className="problem"),
+                *file_drop(
+                    ids.CORPORA_FILES,
+                    "Plain text with a document a line, CSV, JSON Lines or Parquet; each may be "
+                    "gzipped.",
+                    _button("Use the example corpus", ids.CORPORA_EXAMPLE, "action"),
+                ),
                 _form(analyst),
                 html.Section(
                     [
@@ -57,38 +60,6 @@ def layout(analyst: Analyst) -> Callable[..., html.Div]:
         )
 
     return page
-
-
-def _drop() -> Component:
-    """The button that chooses a file stands in `CORPORA_FILE_PLACE`: Dash has none."""
-    return html.Div(
-        [
-            html.Label("File", htmlFor=ids.CORPORA_FILE),
-            html.Span(id=ids.CORPORA_FILE_PLACE),
-            html.Span("or drop one here", className="quiet"),
-            _button("Use the example corpus", ids.CORPORA_EXAMPLE, "action"),
-            html.P(
-                "Plain text with a document a line, CSV, JSON Lines or Parquet; each may be "
-                "gzipped.",
-                className="quiet",
-            ),
-        ],
-        id=ids.CORPORA_DROP,
-        className="drop",
-    )
-
-
-def _sending() -> Component:
-    return html.Div(
-        [
-            html.Progress(id=ids.CORPORA_SENT, **attributes(aria_label="Sent of the file")),
-            html.Span(id=ids.CORPORA_SENT_WORDS),
-            _button("Cancel the upload", ids.CORPORA_SENDING_CANCEL, "action"),
-        ],
-        id=ids.CORPORA_SENDING,
-        className="sending",
-        hidden=True,
-    )
 
 
 def _form(analyst: Analyst) -> Component:
