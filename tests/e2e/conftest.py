@@ -17,16 +17,19 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from tests.browser import ARGUMENTS, chromium
+from tests.forked import Forked
 from tests.integration.helpers import ROOT, free_port, is_ready
 
 FIGURES = ("flow-figure", "heatmap-figure", "token-grid")
 
 
 class Server:
-    """`python -m app` on a port and a data folder of its own."""
+    """`python -m app` on a port and a data folder of its own, forked unless it is to start as
+    for people, see tests/forked.py."""
 
-    def __init__(self, data: Path, **environment: str) -> None:
+    def __init__(self, data: Path, forked: bool = True, **environment: str) -> None:
         port = free_port()
+        self._forked = forked
         self.url = f"http://127.0.0.1:{port}"
         self.log = data / "server.log"
         self._environment = {
@@ -35,23 +38,29 @@ class Server:
             "MOESCOPE_DATA_DIR": str(data),
             **environment,
         }
-        self.process: subprocess.Popen[bytes]
+        self.process: Forked | subprocess.Popen[bytes]
 
     def start(self) -> None:
         """Starts the process and waits until the model answers."""
+        self.process = self._forked_process() if self._forked else self._real_process()
+        end = time.monotonic() + 120
+        while not is_ready(self.url):
+            assert self.process.poll() is None, self.log.read_text()
+            assert time.monotonic() < end, self.log.read_text()
+            time.sleep(0.2)
+
+    def _forked_process(self) -> Forked:
+        return Forked([], self._environment, stdout=self.log, stderr=self.log)
+
+    def _real_process(self) -> subprocess.Popen[bytes]:
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
+            return subprocess.Popen(
                 [sys.executable, "-m", "app"],
                 cwd=ROOT,
                 env=self._environment,
                 stdout=log,
                 stderr=log,
             )
-        end = time.monotonic() + 120
-        while not is_ready(self.url):
-            assert self.process.poll() is None, self.log.read_text()
-            assert time.monotonic() < end, self.log.read_text()
-            time.sleep(0.2)
 
     def kill(self) -> None:
         """Ends the process at once, as a power cut would."""
@@ -76,7 +85,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """One server for all tests that do not end it. Its second model has no weights."""
     broken = tmp_path_factory.mktemp("broken")
     (broken / "config.json").write_text('{"model_type": "switch_transformers"}')
-    server = Server(tmp_path_factory.mktemp("e2e"), MOESCOPE_MODELS=f"broken={broken}")
+    models = f"broken={broken}"
+    server = Server(tmp_path_factory.mktemp("e2e"), forked=False, MOESCOPE_MODELS=models)
     server.start()
     yield server
     server.stop()
