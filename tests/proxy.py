@@ -5,7 +5,7 @@ from __future__ import annotations
 import http.client
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
@@ -30,19 +30,20 @@ def proxied(to: str, base: str, strips: bool, scheme: str = "http") -> Iterator[
                 return
             path = self.path.removeprefix(base) if strips else self.path
             body = self.rfile.read(int(self.headers.get("content-length", 0)))
-            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
             headers = {**self.headers, "X-Forwarded-Proto": scheme}
-            connection.request(self.command, path or "/", body or None, headers)
-            answer = connection.getresponse()
-            content = answer.read()
+            with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=60)) as connection:
+                connection.request(self.command, path or "/", body or None, headers)
+                answer = connection.getresponse()
+                content = answer.read()
             self.send_response_only(answer.status, answer.reason)
             for name, value in answer.getheaders():
                 if name.lower() not in _HOP_BY_HOP:
                     self.send_header(name, value)
             self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
-            connection.close()
+            # Whoever asked may have gone to another page.
+            with suppress(ConnectionError):
+                self.end_headers()
+                self.wfile.write(content)
 
         do_GET = do_POST = do_PATCH = do_DELETE = handle_one  # noqa: N815
 
