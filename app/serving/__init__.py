@@ -1,0 +1,1 @@
+"""Answers with the models of the registry, and watches what they are asked. Knows no web."""
