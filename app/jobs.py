@@ -17,7 +17,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from contextlib import suppress
 
-from app.automl.library import TrainingNotFoundError, Trainings
+from app.automl.library import Training, TrainingNotFoundError, Trainings
 from app.corpus.library import Library, Pass, PassNotFoundError
 
 log = logging.getLogger(__name__)
@@ -141,8 +141,13 @@ class TrainingJobs(Background):
         super().start()
 
     def _next(self) -> str | None:
-        waiting = [one.id for one in reversed(self._library.all()) if one.status == "waiting"]
+        waiting = [one.id for one in reversed(self._library.all()) if self._due(one)]
         return waiting[0] if waiting else None
+
+    def _due(self, one: Training) -> bool:
+        if one.status == "finished":
+            return self._is_due_again(one.id)
+        return one.status == "waiting"
 
     def _explain(self, id_: str, how: str) -> None:
         self._library.sweep()

@@ -1,4 +1,4 @@
-"""A training from a table to its models: what command line and jobs call."""
+"""A training from a table to its models and their run: what command line and jobs call."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ from app.automl.mojo import ModelFileError
 from app.automl.order import Order, OrderError, Progress, Result, Wanted
 from app.automl.server import ServerError
 from app.automl.training import Means, TrainingError, train
+from app.figures.trainings.recorded import training_figures
+from app.recording.model_runs import ModelRecorder, Recorded
 from app.settings import Settings
 from app.sources import digest_of, group_of, read_source
 from app.tables.cells import levels, ordered
@@ -67,6 +69,7 @@ class Trainers:
     def __init__(self, settings: Settings) -> None:
         self.library = Trainings(settings.data_dir)
         self._settings = settings
+        self._recorder = ModelRecorder(settings, training_figures)
 
     def carry_out(
         self,
@@ -112,6 +115,15 @@ class Trainers:
             leaderboard_file(folder).write_text(safe_csv(leaderboard(result)), encoding="utf-8")
             library.finished(id_, result)
             return result
+
+    def record(self, id_: str) -> Recorded:
+        """Makes a run of a finished training and a version of its best model, or finds what there
+        is. Raises TrainingNotFoundError, BusyTrainingError or RecordingError."""
+        with self.library.alone(id_) as folder:
+            found = self.library.find(id_)
+            recorded = self._recorder.record(found, folder)
+            self.library.recorded(found.id, recorded.run_id)
+            return recorded
 
 
 def refusal(settings: Settings) -> str | None:

@@ -218,11 +218,12 @@ def _detail(folder: Path, status: Status) -> str:
 def _status(folder: Path) -> Status:
     if (folder / _RECORDED).exists():
         return "recorded"
+    if (folder / _RESULT).exists():
+        # It may be at work still: a process records it.
+        return "finished"
     wanted = read_text(folder / _WANTED)
     if is_locked(folder):
         return "stopping" if wanted in ("stop", "cancel") else "running"
-    if (folder / _RESULT).exists():
-        return "finished"
     if (folder / _FAILED).exists():
         return "failed"
     if wanted == "cancel":

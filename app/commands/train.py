@@ -49,6 +49,12 @@ def add(commands: Any) -> None:
     )
     one.add_argument("--seed", metavar="S", type=int, default=1, help="1 otherwise")
     one.add_argument("--name", metavar="NAME", help="of the training; the file's otherwise")
+    one.add_argument(
+        "--no-record",
+        dest="record",
+        action="store_false",
+        help="make no MLflow run and no version of a model",
+    )
     # How the server has a training done, by its id.
     one.add_argument("--job", metavar="ID", help=argparse.SUPPRESS)
     one.set_defaults(run=run)
@@ -80,9 +86,11 @@ def _check(options: argparse.Namespace) -> None:
 
 def _run(options: argparse.Namespace, settings: Settings) -> int:
     from app.automl.java import missing
+    from app.automl.library import BusyTrainingError
     from app.automl.order import OrderError
     from app.automl.training import CancelledError
     from app.commands.train_summary import summary
+    from app.recording.base import RecordingError
     from app.tables.errors import TableError
     from app.trainings import FAILURES, Trainers
 
@@ -105,6 +113,15 @@ def _run(options: argparse.Namespace, settings: Settings) -> int:
     print(summary(result))
     print(f"training {id_}")
     print(trainers.library.folder(id_))
+    if not options.record:
+        return DONE
+    try:
+        recorded = trainers.record(id_)
+    except (RecordingError, BusyTrainingError) as error:
+        return fail(f"trained, but not recorded: {error}; a server here tries again", FAILED)
+    print(f"run {recorded.run_id}")
+    if version := recorded.version:
+        print(f"model {version.name}, version {version.version}, {version.role}")
     return DONE
 
 
@@ -112,6 +129,7 @@ def _job(id_: str, settings: Settings) -> int:
     """A training of the library, for a server that watches its folder; ends with that server."""
     from app.automl.library import BusyTrainingError, TrainingNotFoundError
     from app.automl.training import CancelledError
+    from app.recording.base import RecordingError
     from app.trainings import FAILURES, Trainers
 
     trainers = Trainers(settings)
@@ -125,9 +143,10 @@ def _job(id_: str, settings: Settings) -> int:
 
     try:
         trainers.carry_out(id_, wanted=wanted)
+        trainers.record(id_)
     except (TrainingNotFoundError, BusyTrainingError, CancelledError):
         return DONE  # removed or called off meanwhile, or another server is at it
-    except FAILURES as error:
+    except (*FAILURES, RecordingError) as error:
         trainers.library.failed(id_, str(error))
         return FAILED
     except OSError:

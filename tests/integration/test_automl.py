@@ -306,7 +306,7 @@ def test_the_command_trains_and_ctrl_c_keeps_what_there_is(
         running.kill()
     assert running.returncode == 0, err
     (found,) = library.all()
-    assert found.status == "finished"
+    assert found.status == "recorded"
     result = found.result
     assert result is not None
     assert result.stopped
@@ -319,6 +319,8 @@ def test_the_command_trains_and_ctrl_c_keeps_what_there_is(
     assert "(baseline)" in out
     assert best.name in out
     assert f"training {found.id}" in out
+    assert f"run {found.run_id}" in out
+    assert "model table, version 1, champion" in out
     # What is kept answers as it was judged.
     answers = library.holdout(found.id)
     assert len(answers) == 114

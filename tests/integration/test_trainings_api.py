@@ -10,11 +10,13 @@ import pytest
 from sklearn.datasets import load_iris
 
 from app.automl.library import Trainings
+from app.recording.registry import Registry
 from app.server import build
 from app.settings import load_settings
 from tests.atlas_pass import make_pass, write_corpus
 from tests.integration.helpers import Answer, Folder, ask, is_ready, serving, until
 from tests.integration.test_api import check_problem
+from tests.trained import put
 
 
 @pytest.fixture(scope="module")
@@ -159,6 +161,20 @@ def test_a_training_is_begun_cancelled_and_removed(server: str, data: Path, tabl
     check_problem(ask(address), 404)
     check_problem(ask(address, method="DELETE"), 404)
     assert not (data / "uploads" / table).exists()
+
+
+def test_what_is_trained_is_recorded_and_registered(server: str, data: Path) -> None:
+    id_ = put("flowers", data)
+    address = f"{server}/api/v1/trainings/{id_}"
+    until(lambda: ask(address).json()["status"] == "recorded")
+    found = ask(address).json()
+    assert Registry(load_settings(MOESCOPE_DATA_DIR=data)).of_run(found["run_id"]).training == id_
+    assert ask(f"{server}/api/v1/trainings/{found['run_id']}").json()["id"] == id_
+    assert found["leaders"][0]["holdout"]["accuracy"] > found["baseline"]["accuracy"]
+    assert found["importance"]
+    assert found["table"]["training"] + found["table"]["holdout"] == 150
+    figures = ask(f"{address}/figures?theme=dark").json()
+    assert set(figures) == {"confusion", "importance"}
 
 
 def test_where_training_is_off_the_line_says_so(data_folder: Folder) -> None:
