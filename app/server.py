@@ -19,12 +19,15 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.analysis import build_analyst
 from app.api.app import create_api
 from app.api.paths import is_api
+from app.api.predictions import predictions
+from app.api.predictors import predictors
 from app.api.tables import tables
 from app.api.trainings import trainings
 from app.components import diagrams
 from app.desk import Desk
 from app.logs import log_to
 from app.pages import create_app
+from app.serving.serving import Serving
 from app.settings import Settings, SettingsError, load_settings
 from app.transport.kept import Kept
 
@@ -88,7 +91,10 @@ class BasePath:
 def build(settings: Settings) -> FastAPI:
     """API and pages on one port. Model and store are opened when the server has started."""
     analyst = build_analyst(settings)
-    server = create_api(analyst, diagrams.route(analyst), tables, trainings)
+    server = create_api(
+        analyst, diagrams.route(analyst), tables, trainings, predictions, predictors
+    )
+    server.state.serving = Serving(settings, settings.queue)
     server.state.desk = Desk(settings, analyst.uploads, analyst.library, analyst.registry)
     pages = create_app(analyst, settings.base_path)
     # The adapter declares its ASGI types by itself, under names of its own.

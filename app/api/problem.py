@@ -12,7 +12,9 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
+from app.automl.java import AutomlMissingError
 from app.automl.library import TrainingNotFoundError
+from app.automl.mojo import ModelFileError
 from app.automl.order import OrderError
 from app.corpus.reading.source import SourceError
 from app.corpus.uploads import UploadTooLargeError
@@ -27,7 +29,8 @@ from app.routing.errors import (
     TextTooLongError,
     UnknownModelError,
 )
-from app.tables.errors import TableError
+from app.serving.serving import ChangeRefusedError, TooManyRowsError
+from app.tables.errors import SchemaError, TableError
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER = {"Retry-After": "5"}
@@ -44,12 +47,16 @@ _STATUS: dict[type[Exception], int] = {
     OrderError: 422,
     TextTooLongError: 413,
     UploadTooLargeError: 413,
+    TooManyRowsError: 413,
+    ChangeRefusedError: 403,
     RunNotFoundError: 404,
     TrainingNotFoundError: 404,
     BusyError: 503,
     ModelNotReadyError: 503,
     ModelLoadError: 503,
     TrainingRefusedError: 503,
+    AutomlMissingError: 503,
+    ModelFileError: 503,
     RecordingError: 503,
 }
 _MOST_DETAIL = 300
@@ -61,6 +68,22 @@ class Problem(BaseModel):
     title: str = Field(description="The status in words", examples=["Not Found"])
     status: int = Field(examples=[404])
     detail: str = Field(description="One line", examples=["there is no such run"])
+
+
+class Offence(BaseModel):
+    """A value that is not as a model's schema says."""
+
+    row: int = Field(description="From 1")
+    column: str = Field(description="Empty for a whole row")
+    expected: str = Field(examples=["a number or null"])
+    found: str = Field(examples=["«abc»"])
+
+
+class SchemaProblem(Problem):
+    """Why rows were not predicted, or another reason for a 422 without `errors`."""
+
+    errors: list[Offence] = Field([], description="The first of them, by row")
+    total: int = Field(0, description="How many there are in all")
 
 
 def problem(status: int, detail: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
@@ -80,6 +103,7 @@ def install(app: FastAPI) -> None:
     """Makes every error of the app a problem."""
     for kind in _STATUS:
         app.add_exception_handler(kind, _known)
+    app.add_exception_handler(SchemaError, _schema)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(Exception, _unknown)
@@ -88,6 +112,19 @@ def install(app: FastAPI) -> None:
 def _known(_request: Request, error: Exception) -> JSONResponse:
     status = next(code for kind, code in _STATUS.items() if isinstance(error, kind))
     return problem(status, str(error), _again(error))
+
+
+def _schema(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, SchemaError)
+    errors = [Offence(**each._asdict()) for each in error.offences]
+    body = SchemaProblem(
+        title=HTTPStatus(422).phrase,
+        status=422,
+        detail=_one_line(str(error)),
+        errors=errors,
+        total=error.total,
+    )
+    return JSONResponse(body.model_dump(), 422, media_type=MEDIA_TYPE)
 
 
 def _again(error: Exception) -> Mapping[str, str] | None:
