@@ -13,6 +13,7 @@ from app.automl.library import Training, Trainings
 from app.automl.order import METRICS, Order, OrderError
 from app.corpus.library import Library, Pass, PassNotFoundError
 from app.corpus.uploads import Uploads
+from app.figures.trainings.explained import Explained
 from app.jobs import TrainingJobs
 from app.routing.models import ModelRegistry
 from app.settings import Settings
@@ -195,6 +196,22 @@ class Desk:
         file = found.order.source.get("file")
         if file and file not in needed:
             self.uploads.discard_file(file)
+
+    def explained(self, found: Training) -> list[Explained]:
+        """The layers of the pass that a training explains, each by the newest of its trainings;
+        none for a table of another kind."""
+        pass_ = found.order.source.get("pass")
+        if pass_ is None:
+            return []
+        layers = dict[int, Explained]()
+        for one in self.library.all():
+            source, result = one.order.source, one.result
+            if (source.get("pass"), one.order.target) != (pass_, found.order.target):
+                continue
+            if result and source["layer"] not in layers:
+                layer, name = source["layer"], source["layer_name"]
+                layers[layer] = Explained(layer, name, result.best.holdout, result.baseline)
+        return [layers[layer] for layer in sorted(layers)]
 
     def _source(self, id_: str) -> dict[str, Any]:
         if match := _ROUTER.fullmatch(id_):

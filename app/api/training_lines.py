@@ -107,7 +107,9 @@ def line(found: Training, request: Request) -> dict[str, Any]:
 
 def whole(found: Training, request: Request) -> dict[str, Any]:
     """A training with what is known of its rows, and what came of it."""
-    about, recipe, result = found.table, found.order.recipe or {}, found.result
+    about, result = found.table, found.result
+    # One that was guessed is known once the table is read.
+    recipe = found.order.recipe or about.get("fitted", {}).get("recipe", {})
     table = {name: about[name] for name in _TOLD if name in about}
     if "skipped" in table:
         table["skipped"] = sum(table["skipped"]["counts"].values())

@@ -13,6 +13,7 @@ from app.api.training_lines import Line, Whole, line, whole
 from app.automl.order import Order
 from app.desk import Use
 from app.figures.theme import THEMES
+from app.figures.trainings.explained import explained_figure
 from app.figures.trainings.recorded import training_figures
 from app.recording.base import RunNotFoundError
 from app.tables.recipe import MOST_LEVELS, Missing, Task, Unknown
@@ -126,10 +127,14 @@ def figures(
     desk: Desks,
     theme: Literal["light", "dark"] = "light",
 ) -> dict[str, Any]:
-    """Confusion matrix or residuals, and variable importance, as Plotly figures by name."""
+    """Confusion matrix or residuals, and variable importance, as Plotly figures by name; for a
+    router, `explained` has all layers of its pass."""
     found = desk.library.find(id)
     try:
         holdout = desk.library.holdout(found.id)
     except FileNotFoundError:
         raise RunNotFoundError("this training has no result yet") from None
-    return training_figures(found, holdout, THEMES[theme])
+    drawn = training_figures(found, holdout, THEMES[theme])
+    if layers := desk.explained(found):
+        drawn["explained"] = explained_figure(layers, THEMES[theme])
+    return drawn

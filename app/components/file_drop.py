@@ -34,6 +34,12 @@ def file_drop(of: FileDrop, note: str, *others: Component) -> list[Component]:
             className="sending",
             hidden=True,
         ),
+    ]
+
+
+def words(of: FileDrop) -> list[Component]:
+    """What is going on, and what went wrong; empty until there is something to say."""
+    return [
         html.P(id=of.status, role="status", className="quiet"),
         html.P(id=of.problem, role="alert", className="problem"),
     ]

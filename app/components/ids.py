@@ -129,6 +129,68 @@ CORPORA_GONE = "corpora-gone"
 CORPORA_LIST = "corpora-list"
 CORPORA_NONE = "corpora-none"
 
+# Predict: one page of five steps. `refusal` says why nothing can be trained, `status` and `problem`
+# what is going on; in each step stand the ids of its own.
+PREDICT_PAGE = "predict-page"
+PREDICT_FILES = FileDrop(
+    drop="predict-drop",
+    file="predict-file",
+    place="predict-file-place",
+    sending="predict-sending",
+    sent="predict-sent",
+    sent_words="predict-sent-words",
+    cancel="predict-sending-cancel",
+    status="predict-status",
+    problem="predict-problem",
+)
+PREDICT_REFUSAL = "predict-refusal"
+PREDICT_STEPS = "predict-steps"
+PREDICT_DATA = "predict-data"
+PREDICT_DATA_TITLE = "predict-data-title"
+PREDICT_ROUTER = "predict-router"
+PREDICT_ROUTER_FORM = "predict-router-form"
+PREDICT_ROUTER_NONE = "predict-router-none"
+PREDICT_LAYER = "predict-layer"
+PREDICT_TABLE = "predict-table"
+PREDICT_TABLE_TITLE = "predict-table-title"
+PREDICT_SKIPPED = "predict-skipped"
+PREDICT_PREVIEW = "predict-preview"
+PREDICT_TARGET = "predict-target"
+PREDICT_TASK = "predict-task"
+PREDICT_PLAN = "predict-plan"
+PREDICT_COLUMNS = "predict-columns"
+PREDICT_MISSING = "predict-missing"
+PREDICT_LEAST_ROWS = "predict-least-rows"
+PREDICT_TRAIN = "predict-train"
+PREDICT_TRAIN_TITLE = "predict-train-title"
+PREDICT_ORDER = "predict-order"
+PREDICT_ORDERED = "predict-ordered"
+PREDICT_BUDGET = "predict-budget"
+PREDICT_COUNT = "predict-count"
+PREDICT_METRIC = "predict-metric"
+PREDICT_SEED = "predict-seed"
+PREDICT_NAME = "predict-name"
+PREDICT_ALL_LAYERS = "predict-all-layers"
+PREDICT_LIST = "predict-list"
+PREDICT_RESULT = "predict-result"
+PREDICT_MODELS = "predict-models"
+PREDICT_MODELS_TITLE = "predict-models-title"
+PREDICT_MODELS_LIST = "predict-models-list"
+PREDICT_USE = "predict-use"
+PREDICT_USE_TITLE = "predict-use-title"
+PREDICT_USE_MODEL = "predict-use-model"
+PREDICT_USE_VERSION = "predict-use-version"
+PREDICT_ROW = "predict-row"
+PREDICT_ANSWER = "predict-answer"
+PREDICT_MANY = "predict-many"
+PREDICT_MANY_FILE = "predict-many-file"
+PREDICT_ANSWERS = "predict-answers"
+PREDICT_WATCH = "predict-watch"
+PREDICT_WATCH_TITLE = "predict-watch-title"
+PREDICT_WATCH_MODEL = "predict-watch-model"
+PREDICT_WATCH_VERSION = "predict-watch-version"
+PREDICT_WATCHED = "predict-watched"
+
 # The expert atlas. `page` holds which pass is open, `asked` and `piece-asked` what is looked at,
 # `open` whose card was unfolded, the words what is said of each.
 EXPERTS_PAGE = "experts-page"

@@ -60,6 +60,7 @@ def shell() -> html.Div:
                             dbc.NavLink("Compare", href=links.to("/compare"), active="exact"),
                             dbc.NavLink("Corpora", href=links.to("/corpora"), active="exact"),
                             dbc.NavLink("Experts", href=links.to("/experts"), active="exact"),
+                            dbc.NavLink("Predict", href=links.to("/predict"), active="exact"),
                             dbc.NavLink("Metrics", href=links.to("/metrics"), active="exact"),
                         ],
                         **attributes(aria_label="Pages"),

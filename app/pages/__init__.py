@@ -10,7 +10,7 @@ from dash import Dash, set_props
 
 from app.analysis import Analyst
 from app.components import controls, diagrams, entry, ids, settled, shell, store_notice
-from app.pages import compare, corpora, experts, live, metrics, not_found, run, runs
+from app.pages import compare, corpora, experts, live, metrics, not_found, predict, run, runs
 
 log = logging.getLogger(__name__)
 _SORRY = "Something went wrong on the server; its log says more. Nothing that was recorded is lost."
@@ -44,6 +44,7 @@ def create_app(analyst: Analyst, base_path: str = "") -> Dash:
         ("compare", "/compare", "", "Compare · MoEScope", compare.layout(analyst)),
         ("corpora", "/corpora", "", "Corpora · MoEScope", corpora.layout(analyst)),
         ("experts", "/experts", "", "Experts · MoEScope", experts.layout(analyst)),
+        ("predict", "/predict", "", "Predict · MoEScope", predict.layout),
         ("metrics", "/metrics", "", "Metrics · MoEScope", metrics.layout),
         ("run", "", "/runs/<run_id>", "Run · MoEScope", run.layout(analyst)),
     )
@@ -59,6 +60,7 @@ def create_app(analyst: Analyst, base_path: str = "") -> Dash:
     for page in (runs, run, compare, experts):
         page.register(app, analyst)
     corpora.register(app)
+    predict.register(app)
     metrics.register(app)
     return app
 

@@ -15,7 +15,7 @@ from dash.development.base_component import Component
 from app.analysis import Analyst
 from app.components import ids
 from app.components.attributes import attributes
-from app.components.file_drop import file_drop
+from app.components.file_drop import file_drop, words
 
 _MOST_NAME = 200
 
@@ -38,6 +38,7 @@ def layout(analyst: Analyst) -> Callable[..., html.Div]:
                     "gzipped.",
                     _button("Use the example corpus", ids.CORPORA_EXAMPLE, "action"),
                 ),
+                *words(ids.CORPORA_FILES),
                 _form(analyst),
                 html.Section(
                     [

@@ -1,0 +1,233 @@
+"""A newcomer trains models on a table, uses the best one, renews it and watches it."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, expect
+from sklearn.datasets import load_iris
+
+from tests.e2e.conftest import Server, Visitor
+from tests.trained import put
+
+pytestmark = pytest.mark.e2e
+
+Visit = Callable[..., Visitor]
+SECONDS = 240_000
+MODEL = "flowers"
+
+
+@pytest.fixture(scope="module")
+def predict_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """With a model of two versions."""
+    data = tmp_path_factory.mktemp("predict")
+    for name in ("flowers", "flowers again"):
+        put(name, data)
+    server = Server(data, MOESCOPE_AUTOML_MB="512")
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def iris(tmp_path: Path) -> Path:
+    """Three kinds of iris, with addresses that look personal and one row that is broken."""
+    bunch = load_iris(as_frame=True)
+    frame = bunch.frame.assign(species=[bunch.target_names[each] for each in bunch.target])
+    frame = frame.drop(columns="target").assign(mail=[f"a{row}@b.org" for row in range(150)])
+    path = tmp_path / "iris.csv"
+    path.write_text(frame.to_csv(index=False) + "one cell\n", encoding="utf-8")
+    return path
+
+
+def opened(visitor: Visitor, query: str = "") -> Page:
+    page = visitor.page
+    page.goto(f"{visitor.server.url}/predict{query}")
+    page.wait_for_selector("#predict-steps [aria-current]")
+    return page
+
+
+def hand_in(page: Page, file: Path, target: str) -> None:
+    page.set_input_files("#predict-file", file)
+    expect(page.locator("#predict-table-title")).to_contain_text(file.name)
+    page.select_option("#predict-target", target)
+    expect(page.locator("#predict-plan")).to_contain_text(target)
+
+
+def registered(page: Page, versions: int) -> None:
+    """Waits until the model with its versions is listed."""
+    for _ in range(60):
+        rows = page.locator(f"[data-model={MODEL}] tbody tr")
+        if rows.count() == versions:
+            return
+        page.wait_for_timeout(1000)
+        page.reload()
+        page.wait_for_selector("#predict-models-list li")
+    raise AssertionError("the versions are not there")
+
+
+def test_a_newcomer_trains_uses_and_watches_a_model(
+    visit: Visit, predict_server: Server, iris: Path
+) -> None:
+    visitor = visit(predict_server)
+    page = visitor.page
+    page.goto(visitor.server.url + "/metrics")
+    page.click("nav >> text=Predict")
+    page.wait_for_url("**/predict")
+    page.wait_for_selector("#predict-file")
+    hand_in(page, iris, "species")
+    expect(page.locator("#predict-plan")).to_contain_text("setosa (50)")
+    expect(page.locator("#predict-skipped")).to_contain_text("1 row skipped")
+    mail = page.locator("#predict-columns tr:has(th:has-text('mail'))")
+    expect(mail).to_contain_text("looks personal: e-mail")
+    page.select_option("[data-column='sepal width (cm)']", "drop")
+    page.click("#predict-table [type=submit]")
+    expect(page.locator("#predict-ordered")).to_contain_text("from 3 columns")
+    page.select_option("#predict-budget", "models")
+    page.fill("#predict-count", "2")
+    page.fill("#predict-name", "My iris")
+    page.click("#predict-order [type=submit]")
+    mine = "#predict-list li:has(h3:text-is('My iris'))"
+    page.wait_for_selector(f"{mine} .found tbody tr", timeout=SECONDS)
+    assert "log loss" in page.inner_text(f"{mine} thead")
+    page.wait_for_selector(f"{mine}[data-status=recorded]", timeout=SECONDS)
+    page.wait_for_selector("#predict-result .main-svg")
+    assert "On the rows held out" in page.inner_text("#predict-result")
+    assert "120 rows trained on, 30 rows held out" in page.inner_text("#predict-result")
+    address = page.url
+    page.goto(address)
+    page.wait_for_selector("#predict-result [data-does=use]")
+    page.click("#predict-result [data-does=use]")
+    page.wait_for_selector("#predict-row [data-input]")
+    assert page.locator("#predict-row [data-input]").count() == 3
+    assert "1 to 6.9 in the training" in page.inner_text("#predict-row")
+    page.fill("[data-input='petal length (cm)']", "1.3")
+    page.fill("[data-input='petal width (cm)']", "0.2")
+    page.fill("[data-input='sepal length (cm)']", "4.9")
+    page.click("#predict-row [type=submit]")
+    expect(page.locator("#predict-answer .prediction")).to_have_text("species: setosa")
+    assert page.locator("#predict-answer .bar").count() == 3
+    page.click("#predict-steps [data-step=watch]")
+    expect(page.locator("#predict-watched")).to_contain_text("1 request in 30 days")
+    assert page.locator("#predict-watched .histogram").count() == 4
+
+
+def test_a_file_of_rows_is_answered_downloaded_and_its_truth_told(
+    visit: Visit, predict_server: Server, tmp_path: Path
+) -> None:
+    page = opened(visit(predict_server), "?step=models")
+    registered(page, 2)
+    page.click(f"[data-model={MODEL}] [data-does=use]")
+    page.wait_for_selector("#predict-many-file")
+    header = [each.get_attribute("data-input") for each in page.locator("[data-input]").all()]
+    rows = tmp_path / "rows.csv"
+    example = predict_server.json(f"/api/v1/models/{MODEL}/schema")["example"]
+    line = ",".join(str(example[name]) for name in header if name)
+    rows.write_text("\n".join([",".join(filter(None, header)), line, line, ""]), encoding="utf-8")
+    page.set_input_files("#predict-many-file", rows)
+    with page.expect_download() as download:
+        page.click("text=Download as CSV")
+    answers = list(csv.DictReader(io.StringIO(download.value.path().read_text("utf-8"))))
+    assert len(answers) == 2
+    truth = tmp_path / "truth.csv"
+    told = [f"{each['id']},{each['Prediction']}" for each in answers]
+    truth.write_text("\n".join(["id,truth", *told, ""]), encoding="utf-8")
+    page.click("#predict-steps [data-step=watch]")
+    page.wait_for_selector("#predict-labels-file")
+    page.set_input_files("#predict-labels-file", truth)
+    expect(page.locator("#predict-status")).to_contain_text("truth of 2 rows is noted")
+    assert "Lately" in page.inner_text("#predict-watched")
+
+
+def test_versions_are_promoted_rolled_back_and_retired(
+    visit: Visit, predict_server: Server
+) -> None:
+    page = opened(visit(predict_server), "?step=models")
+    registered(page, 2)
+    model = f"[data-model={MODEL}]"
+    expect(page.locator(f"{model} .state")).to_have_text("Version 1 answers")
+    page.click(f"{model} [data-does=promote]")
+    expect(page.locator(f"{model} .state")).to_have_text("Version 2 answers")
+    page.click(f"{model} [data-does=rollback]")
+    expect(page.locator(f"{model} .state")).to_have_text("Version 1 answers")
+    page.click(f"{model} [data-does=ask][data-version='2']")
+    expect(page.locator(f"{model} .sure")).to_contain_text("for good")
+    page.keyboard.press("Escape")
+    expect(page.locator(f"{model} .sure")).to_be_hidden()
+    page.click(f"{model} [data-does=ask][data-version='2']")
+    page.click(f"{model} [data-does=retire]")
+    expect(page.locator(f"{model} tbody tr:has-text('retired')")).to_have_count(1)
+    page.click(f"{model} summary")
+    assert "version 2 rolled back" in page.inner_text(model)
+
+
+def test_a_model_is_renewed_with_what_was_chosen_before(
+    visit: Visit, predict_server: Server, iris: Path
+) -> None:
+    page = opened(visit(predict_server), "?step=models")
+    page.click(f"[data-model={MODEL}] [data-does=watch]")
+    page.click("[data-does=renew]")
+    expect(page.locator("#predict-status")).to_contain_text("same columns")
+    assert "follows=" in page.url
+    page.set_input_files("#predict-file", iris)
+    expect(page.locator("#predict-status")).to_contain_text("used as in flowers")
+    assert page.input_value("#predict-target") == "species"
+    page.click("#predict-table [type=submit]")
+    expect(page.locator("#predict-ordered")).to_contain_text("challenger")
+
+
+def test_what_is_no_table_is_told_and_the_chosen_one_stays(
+    visit: Visit, predict_server: Server, iris: Path, tmp_path: Path
+) -> None:
+    visitor = visit(predict_server)
+    page = opened(visitor)
+    hand_in(page, iris, "species")
+    twice = tmp_path / "twice.csv"
+    twice.write_text("a,a\n1,2\n", encoding="utf-8")
+    page.set_input_files("#predict-file", twice)
+    expect(page.locator("#predict-problem")).to_contain_text("twice.csv")
+    assert page.input_value("#predict-target") == "species"
+    page.select_option("#predict-target", "mail")
+    expect(page.locator("#predict-plan")).to_contain_text("▲")
+    assert page.locator("#predict-table [type=submit]").is_disabled()
+    # The browser itself notes an answer of 422.
+    visitor.problems = [one for one in visitor.problems if "422" not in one]
+
+
+def test_where_nothing_can_be_trained_one_line_says_why(visit: Visit, tmp_path: Path) -> None:
+    put("flowers", tmp_path)
+    server = Server(tmp_path, MOESCOPE_TRAINING="off")
+    server.start()
+    try:
+        page = opened(visit(server))
+        expect(page.locator("#predict-refusal")).to_contain_text("switched off")
+        page.click("#predict-steps [data-step=models]")
+        expect(page.locator("#predict-models-list")).to_contain_text("No model is registered")
+    finally:
+        server.stop()
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(400, "dark"), (1280, "light")])
+def test_every_step_is_accessible_and_never_scrolls_sideways(
+    visit: Visit, predict_server: Server, iris: Path, width: int, scheme: str
+) -> None:
+    page = opened(visit(predict_server, width=width, color_scheme=scheme))
+    hand_in(page, iris, "species")
+    shown = {
+        "data": "#predict-columns tbody",
+        "train": "#predict-list li",
+        "models": "#predict-models-list li",
+        "use": "#predict-row [data-input]",
+        "watch": "#predict-labels-file",
+    }
+    for step, place in shown.items():
+        page.click(f"#predict-steps [data-step={step}]")
+        page.wait_for_selector(place)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, step
+        found = Axe().run(page).response["violations"]
+        assert not found, [(one["id"], [node["html"] for node in one["nodes"]]) for one in found]
