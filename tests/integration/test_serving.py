@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import shutil
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -25,7 +27,7 @@ from app.recording.registry import Registry
 from app.server import build
 from app.serving.serving import MOST_ROWS, Serving
 from app.settings import Settings, load_settings
-from tests.integration.helpers import Answer, Folder, ask, serving, until
+from tests.integration.helpers import ROOT, Answer, Folder, ask, serving, until
 from tests.integration.test_api import check_problem
 from tests.trained import NAMES, own_answers, put, table_of
 
@@ -448,3 +450,23 @@ def test_a_store_that_goes_down_stops_no_answers(copied: Settings) -> None:
     with pytest.raises(RecordingError):
         here.predict("flowers", [ROW], 2)
     here.close()
+
+
+_ANSWERING = """
+import json, sys, threading
+from pathlib import Path
+from app.automl.columns import Columns
+from app.automl.mojo import Scorer
+folder = Path(sys.argv[1])
+columns = Columns.of(json.loads((folder / "columns.json").read_text()))
+first = threading.Thread(target=Scorer, args=(folder / "model.zip", columns))
+first.start()
+first.join()
+"""
+
+
+def test_a_process_ends_though_the_thread_that_began_java_is_gone(settings: Settings) -> None:
+    registry = Registry(settings)
+    with registry.folder(registry.version("flowers")) as folder:
+        command = [sys.executable, "-c", _ANSWERING, str(folder)]
+        assert subprocess.run(command, cwd=ROOT, timeout=120, check=False).returncode == 0
