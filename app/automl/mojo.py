@@ -88,12 +88,9 @@ def _started() -> Any:
     """JPype with a running Java; one can be started in a process. Raises AutomlMissingError."""
     jar, found = h2o_jar(), java()
     import jpype
-    import jpype.config
 
     with _starting:
         if not jpype.isJVMStarted():
-            # Else Java would wait at the end for the thread that started it, which may be gone.
-            jpype.config.destroy_jvm = False
             jpype.startJVM(
                 str(found.library),
                 "-Xrs",  # signals stay Python's
@@ -104,4 +101,7 @@ def _started() -> Any:
                 convertStrings=False,
                 interrupt=False,
             )
+            # At the end Java waits for the thread that started it, which may be gone by then. It
+            # waits for no thread that comes to it later.
+            jpype.JClass("java.lang.Thread").detach()
     return jpype
