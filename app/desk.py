@@ -18,6 +18,7 @@ from app.jobs import TrainingJobs
 from app.routing.models import ModelRegistry
 from app.settings import Settings
 from app.sources import group_of, read_source, router, target_of_source
+from app.surfaces import newest
 from app.tables.cells import as_numbers
 from app.tables.columns import Column, describe
 from app.tables.errors import TableError
@@ -78,7 +79,8 @@ class Desk:
     def __init__(
         self, settings: Settings, uploads: Uploads, passes: Library, models: ModelRegistry
     ) -> None:
-        self.library = Trainings(settings.data_dir)
+        self.data = settings.data_dir
+        self.library = Trainings(self.data)
         self.uploads = uploads
         self._settings = settings
         self._passes = passes
@@ -131,7 +133,7 @@ class Desk:
             if self._last and self._last[0] == id_:
                 return self._last[1]
             source = self._source(id_)
-            table = read_source(source, self._settings.data_dir)
+            table = read_source(source, self.data)
             columns = describe(table.frame)
             found = Described(id_, source["name"], table, columns, target_of_source(source))
             self._last = (id_, found) if table.frame.size <= _KEPT_CELLS else None
@@ -201,17 +203,14 @@ class Desk:
         """The layers of the pass that a training explains, each by the newest of its trainings;
         none for a table of another kind."""
         pass_ = found.order.source.get("pass")
-        if pass_ is None:
-            return []
-        layers = dict[int, Explained]()
-        for one in self.library.all():
-            source, result = one.order.source, one.result
-            if (source.get("pass"), one.order.target) != (pass_, found.order.target):
-                continue
-            if result and source["layer"] not in layers:
-                layer, name = source["layer"], source["layer_name"]
-                layers[layer] = Explained(layer, name, result.best.holdout, result.baseline)
-        return [layers[layer] for layer in sorted(layers)]
+        layers = newest(self.library, pass_) if pass_ else {}
+        return [
+            Explained(
+                layer, one.order.source["layer_name"], one.result.best.holdout, one.result.baseline
+            )
+            for layer, one in sorted(layers.items())
+            if one.result
+        ]
 
     def _source(self, id_: str) -> dict[str, Any]:
         if match := _ROUTER.fullmatch(id_):

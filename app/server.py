@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.analysis import build_analyst
 from app.api.app import create_api
+from app.api.comparisons import comparisons
 from app.api.paths import is_api
 from app.api.predictions import predictions
 from app.api.predictors import predictors
@@ -92,7 +93,7 @@ def build(settings: Settings) -> FastAPI:
     """API and pages on one port. Model and store are opened when the server has started."""
     analyst = build_analyst(settings)
     server = create_api(
-        analyst, diagrams.route(analyst), tables, trainings, predictions, predictors
+        analyst, diagrams.route(analyst), tables, trainings, predictions, predictors, comparisons
     )
     server.state.serving = Serving(settings, settings.queue)
     server.state.desk = Desk(settings, analyst.uploads, analyst.library, analyst.registry)

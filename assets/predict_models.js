@@ -3,7 +3,7 @@
   "use strict";
 
   const { make, ask } = window.moescope;
-  const { attempt, button, byId, go, keep, metric, models, none, rounded, say, scroller, steps, table, time } =
+  const { attempt, button, byId, count, go, keep, metric, models, none, rounded, say, scroller, steps, table, time } =
     window.moescope.predict;
 
   async function open() {
@@ -36,6 +36,7 @@
       scroller(`Versions of ${name}`, versionsOf(model)),
       make("div", { className: "actions" }, use, watch, back),
       make("div", { className: "sure", hidden: true }),
+      make("div", { className: "beside" }),
       make("details", {}, make("summary", {}, "What happened"), make("ul", {}, ...happened)),
     );
     element.dataset.model = name;
@@ -44,7 +45,7 @@
   }
 
   /* Each version beside what its training was compared with. */
-  function versionsOf({ name, versions }) {
+  function versionsOf({ name, champion, versions }) {
     const names = Object.keys(versions[0].metrics).filter((each) => !/_(low|high)$/.test(each)).slice(0, 2);
     const head = ["Version", "Role", "Made", "Best model", ...names.map((each) => `${metric(each)}, held out`), ""];
     const rows = versions.map((version) => [
@@ -53,18 +54,44 @@
       time(version.created),
       version.family,
       ...names.map((each) => `${rounded(version.metrics[each])} (target alone ${rounded(version.baseline[each])})`),
-      deeds(name, version),
+      deeds(name, version, champion),
     ]);
     return table(head, rows);
   }
 
-  function deeds(name, { version, role }) {
+  function deeds(name, { version, role }, champion) {
+    const compare = button("Compare", "compare", `Compare version ${version} of ${name} with the champion`);
+    compare.hidden = !champion || ["champion", "retired"].includes(role);
     const promote = button("Promote", "promote", `Promote version ${version} of ${name}`);
     const retire = button("Retire", "ask", `Retire version ${version} of ${name}`);
     promote.hidden = ["champion", "retired"].includes(role);
     retire.hidden = role === "retired";
-    [promote, retire].forEach((each) => (each.dataset.version = version));
-    return make("span", { className: "actions" }, promote, retire);
+    [compare, promote, retire].forEach((each) => (each.dataset.version = version));
+    return make("span", { className: "actions" }, compare, promote, retire);
+  }
+
+  /* A version beside the champion on the same rows. */
+  async function compare(element, version) {
+    const name = element.dataset.model;
+    say("Comparing");
+    const found = await ask(`models/${encodeURIComponent(name)}/comparison?version=${version}`, { failing: "Not compared" });
+    if (!element.isConnected) return;
+    say("");
+    const { champion, rows, champion_metrics: before, challenger_metrics: after, better, better_low: low, better_high: high } = found;
+    const names = Object.keys(before).filter((each) => !/_(low|high)$/.test(each));
+    const loss = "log_loss" in before ? "log loss" : "mean absolute error";
+    const words =
+      low > 0 || high < 0
+        ? `Version ${version} is ${low > 0 ? "better" : "worse"}: its ${loss} is ${low > 0 ? "lower" : "higher"} by ${rounded(Math.abs(better))}`
+        : `No difference can be told: the ${loss} of version ${version} is lower by ${rounded(better)}`;
+    element.querySelector(".beside").replaceChildren(
+      make("p", {}, `${words} (95 %: ${rounded(low)} to ${rounded(high)}), on the ${count(rows, "row")} that its training held out.`),
+      scroller(
+        "Both versions on the same rows",
+        table(["", `version ${version}`, `champion, version ${champion}`], names.map((each) => [metric(each), rounded(after[each]), rounded(before[each])])),
+      ),
+      make("p", { className: "caption" }, "If the two tables share rows, the champion may have been trained on some of these; then it looks better than it is."),
+    );
   }
 
   /* What can't be undone is asked first. */
@@ -98,6 +125,7 @@
     const { model } = element.dataset;
     if (does === "use" || does === "watch") go(does, { model, version: "" });
     else if (does === "ask") sure(element, version);
+    else if (does === "compare") attempt(() => compare(element, version));
     else if (does === "keep") element.querySelector(".sure").hidden = true;
     else {
       keep({ model });

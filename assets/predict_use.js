@@ -11,6 +11,7 @@
   const { attempt, byId, count, keep, models, none, offer, rounded, say, scroller, share, steps, table, versions } =
     window.moescope.predict;
 
+  let model = null; // the one that is chosen
   let schema = null; // of the version that is chosen
   let questions = 0; // counts them, so that a late answer is dropped
   let file = ""; // the address of the answers that can be downloaded
@@ -21,8 +22,10 @@
     [byId("row"), byId("many")].forEach((each) => (each.hidden = true));
     byId("answer").replaceChildren(...(predictors.length ? [] : [none()]));
     byId("answers").replaceChildren();
+    window.moescope.predict.router(null);
     if (!chosen) return;
     versions(byId("use-version"), chosen);
+    model = chosen;
     if (byId("use-version").options.length) await form();
   }
 
@@ -48,6 +51,7 @@
     );
     byId("row").hidden = false;
     many();
+    window.moescope.predict.router(model.versions.find(({ version }) => version === schema.version));
   }
 
   /* A control for one column, with what the training had as a hint. */

@@ -23,8 +23,9 @@ from app.automl.library import Trainings
 from app.automl.order import Order, Result
 from app.automl.server import Server, h2o_server
 from app.automl.training import Made, make
+from app.preparing import Prepared, prepare
 from app.tables.safe_csv import safe_csv
-from app.trainings import Prepared, leaderboard, prepare
+from app.trainings import leaderboard
 
 KEPT = Path(__file__).parent / "data" / "trained"
 ORDER, ANSWERS = "order.json", "answers.json"
@@ -45,12 +46,16 @@ def table_of(name: str) -> pd.DataFrame:
     return frame
 
 
-def put(name: str, data: Path) -> str:
-    """Puts a finished training into the library of a data folder; gives its id."""
+def put(name: str, data: Path, file: Path | None = None) -> str:
+    """Puts a finished training into the library of a data folder; gives its id. Its table is
+    written to `file`, or is not there any more."""
     folder = KEPT / name
-    order = json.loads((folder / ORDER).read_text(encoding="utf-8"))
+    order = Order.of(json.loads((folder / ORDER).read_text(encoding="utf-8")))
+    if file is not None:
+        table_of(name).to_csv(file, index=False)
+        order = replace(order, source={"file": str(file), "name": file.name})
     library = Trainings(data)
-    id_ = library.submit(Order.of(order))
+    id_ = library.submit(order)
     shutil.copytree(folder, library.folder(id_), dirs_exist_ok=True)
     return id_
 

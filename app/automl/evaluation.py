@@ -77,6 +77,19 @@ def row_losses(truth: Floats, scores: Scores) -> Floats:
     return -np.log(np.maximum(given, _LEAST))
 
 
+def losses(columns: Columns, truth: Floats, scores: Scores) -> Floats:
+    """For each row what is to be small: log loss, or how far off a number is."""
+    if columns.task == "regression":
+        return np.abs(truth - scores.predicted)
+    return row_losses(truth, scores)
+
+
+def difference(one: Floats, other: Floats, groups: Groups) -> dict[str, float]:
+    """By how much the mean loss of `one` is below that of the `other` on the same rows, with the
+    95 % interval of the pairs' differences: `better`, `better_low` and `better_high`."""
+    return _with_intervals({"better": other - one}, groups)
+
+
 def confusion(truth: Floats, predicted: Floats, classes: int) -> NDArray[np.int64]:
     """How often each class (rows) was taken for each (columns), int64 [classes, classes]."""
     known = ~np.isnan(truth)

@@ -27,7 +27,7 @@ def predict_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]
     """With a model of two versions."""
     data = tmp_path_factory.mktemp("predict")
     for name in ("flowers", "flowers again"):
-        put(name, data)
+        put(name, data, data / f"{name}.csv")
     server = Server(data, MOESCOPE_AUTOML_MB="512")
     server.start()
     yield server
@@ -151,6 +151,8 @@ def test_versions_are_promoted_rolled_back_and_retired(
     registered(page, 2)
     model = f"[data-model={MODEL}]"
     expect(page.locator(f"{model} .state")).to_have_text("Version 1 answers")
+    page.click(f"{model} [data-does=compare]")
+    expect(page.locator(f"{model} .beside")).to_contain_text("30 rows that its training held out")
     page.click(f"{model} [data-does=promote]")
     expect(page.locator(f"{model} .state")).to_have_text("Version 2 answers")
     page.click(f"{model} [data-does=rollback]")

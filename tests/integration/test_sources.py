@@ -9,9 +9,9 @@ import pytest
 from app.automl.order import Order
 from app.corpus.library import Library
 from app.corpus.surface import GROUP, TARGET
+from app.preparing import prepare
 from app.sources import digest_of, read_source, router
 from app.tables.errors import TableError
-from app.trainings import prepare
 from tests.atlas_pass import make_pass, write_corpus
 from tests.integration.helpers import Folder
 

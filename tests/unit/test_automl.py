@@ -98,6 +98,28 @@ def random_answers(rows: int, count: int) -> tuple[np.ndarray[Any, Any], Scores]
     return truth, Scores(probabilities.argmax(axis=1).astype(float), probabilities)
 
 
+class TestDifference:
+    def test_it_is_that_of_the_mean_losses_with_an_interval_of_the_pairs(self) -> None:
+        columns = classes(*"abc")
+        truth, scores = random_answers(300, 3)
+        sharper = Scores(
+            scores.predicted, (scores.probabilities + np.eye(3)[truth.astype(int)]) / 2
+        )
+        groups = np.arange(300) // 3
+        mine, others = (evaluation.losses(columns, truth, each) for each in (sharper, scores))
+        found = evaluation.difference(mine, others, groups)
+        assert found["better"] == pytest.approx(others.mean() - mine.mean())
+        assert 0 < found["better_low"] < found["better"] < found["better_high"]
+        same = evaluation.difference(mine, mine, groups)
+        assert same == {"better": 0, "better_low": 0, "better_high": 0}
+
+    def test_of_numbers_it_is_how_far_off_they_are(self) -> None:
+        columns = Columns((), "y", "regression")
+        truth = np.array([1.0, 2.0])
+        scores = Scores(np.array([3.0, 1.5]), np.empty((2, 0)))
+        assert evaluation.losses(columns, truth, scores).tolist() == [2.0, 0.5]
+
+
 class TestMetrics:
     @pytest.mark.parametrize("count", [2, 5])
     def test_those_of_classes_are_scikit_learns(self, count: int) -> None:

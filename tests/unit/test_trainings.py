@@ -14,10 +14,11 @@ from app.automl.java import AutomlMissingError, java
 from app.automl.library import BusyTrainingError, TrainingNotFoundError, Trainings
 from app.automl.order import Leader, Model, Order, OrderError, Progress, Result
 from app.automl.server import sweep
+from app.preparing import held_out_rows, prepare
 from app.settings import load_settings
 from app.tables.errors import TableError
 from app.tables.fitting import Fitted
-from app.trainings import leaderboard, prepare, refusal
+from app.trainings import leaderboard, refusal
 
 ROWS = 200
 
@@ -198,6 +199,10 @@ class TestPreparing:
         }
         grouped = order(asked.source["file"], recipe=recipe)
         found = prepare(grouped, tmp_path)
+        held_out = held_out_rows(grouped, tmp_path)
+        assert held_out.frame.index.equals(found.rows.holdout.index)
+        assert held_out.frame["y"].equals(found.rows.holdout["y"])
+        assert held_out.groups.tolist() == found.rows.holdout_groups.tolist()
         training, holdout = found.rows.training_groups, found.rows.holdout_groups
         assert training is not None
         assert holdout is not None
