@@ -24,6 +24,7 @@ from app.api.predictions import predictions
 from app.api.predictors import predictors
 from app.api.tables import tables
 from app.api.trainings import trainings
+from app.api.watched import watched
 from app.components import diagrams
 from app.desk import Desk
 from app.logs import log_to
@@ -92,9 +93,8 @@ class BasePath:
 def build(settings: Settings) -> FastAPI:
     """API and pages on one port. Model and store are opened when the server has started."""
     analyst = build_analyst(settings)
-    server = create_api(
-        analyst, diagrams.route(analyst), tables, trainings, predictions, predictors, comparisons
-    )
+    others = (tables, trainings, predictions, predictors, watched, comparisons)
+    server = create_api(analyst, diagrams.route(analyst), *others)
     server.state.serving = Serving(settings, settings.queue)
     server.state.desk = Desk(settings, analyst.uploads, analyst.library, analyst.registry)
     pages = create_app(analyst, settings.base_path)
