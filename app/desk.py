@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from app.automl.library import Training, Trainings
-from app.automl.order import METRICS, Order, OrderError
+from app.automl.order import FAMILIES, METRICS, Order, OrderError
 from app.corpus.library import Library, Pass, PassNotFoundError
 from app.corpus.uploads import Uploads
 from app.figures.trainings.explained import Explained
@@ -32,6 +32,8 @@ Use = Literal["number", "category", "hash", "drop"]
 
 _ROUTER = re.compile(r"router\.([0-9a-f]{32})\.(\d{1,4})")
 _MODEL_SECONDS = 60.0
+# XGBoost makes a column of every piece of the vocabulary, and would take longer than all others.
+_ROUTER_FAMILIES = tuple(each for each in FAMILIES if each != "XGBoost")
 # A larger table is read again for each question.
 _KEPT_CELLS = 5_000_000
 
@@ -173,8 +175,10 @@ class Desk:
             raise TableError("every row has a missing value; fill them or keep them as such")
         if order.metric and order.metric not in plan.metrics:
             raise OrderError(f"it is judged by one of {', '.join(plan.metrics)}")
+        source = self._source(id_)
+        families = _ROUTER_FAMILIES if "pass" in source else order.families
         training = self.library.submit(
-            replace(order, source=self._source(id_), recipe=recipe.plain())
+            replace(order, source=source, recipe=recipe.plain(), families=families)
         )
         self.again(training)
         return self.library.find(training)

@@ -1,4 +1,7 @@
-"""Where the rows of a training come from: a file, or the tokens of a pass over a corpus."""
+"""Where the rows of a training come from: a file, or the tokens of a pass over a corpus.
+
+Of a pass some whole documents are taken, as long as their tokens stay below 60,000.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,9 @@ from app.corpus.surface import GROUP, TARGET, SurfaceError, surface
 from app.corpus.token_features import Vocabulary
 from app.tables.errors import TableError
 from app.tables.reading import Table, read
+
+# So that a layer takes minutes.
+_ROUTER_ROWS = 60_000
 
 
 def router(found: Pass, counts: Counts, layer: int, special: frozenset[int]) -> dict[str, Any]:
@@ -53,6 +59,7 @@ def read_source(source: Mapping[str, Any], data: Path) -> Table:
             counts.shape[source["layer"]],
             Vocabulary(pieces, source["special"]),
             corpus if order.labels else None,
+            _ROUTER_ROWS,
         )
     except (PassNotFoundError, FileNotFoundError):
         raise TableError("the pass that the tokens are of is not here any more") from None

@@ -72,12 +72,14 @@
       ...(limited === "models" ? { models: byId("count").valueAsNumber || 1 } : { seconds: Number(limited) }),
     };
     const every = byId("all-layers").checked && found.layers.length > 1;
-    const tables = every ? found.layers.map(({ table: id }) => id) : [order.table];
+    // Each layer is a model of its own, and so has a name of its own.
+    const named = ({ table: id, stack, block }) => ({ table: id, name: order.name && `${order.name}, ${stack} block ${block}` });
+    const tables = every ? found.layers.map(named) : [{}];
     submit.disabled = true;
     say("Starting");
     await attempt(async () => {
       let last;
-      for (const id of tables) last = await ask("trainings", { method: "POST", body: { ...order, table: id }, failing: "Not started" });
+      for (const each of tables) last = await ask("trainings", { method: "POST", body: { ...order, ...each }, failing: "Not started" });
       if (!byId("list")) return;
       say(`${last.name} is in the list below.`);
       keep({ training: last.id, follows: "" });
