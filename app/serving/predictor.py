@@ -15,6 +15,7 @@ from app.recording.model_files import COLUMNS, MOJO, PROFILE, RECIPE, SCHEMA
 from app.tables.fitting import Fitted
 from app.tables.profile import Profile
 from app.tables.schema import Schema
+from app.tables.secret import mark
 
 
 class Predictor:
@@ -34,6 +35,8 @@ class Predictor:
         except (ValueError, KeyError, TypeError) as error:
             raise ModelFileError("the model's files can't be read") from error
         self._key = key() if self._fitted.key else None
+        if self._key is not None and mark(self._key) != self._fitted.key:
+            raise ModelFileError("the key that the model's hashed columns need is not here")
         self._scorer = Scorer(folder / MOJO, self.columns)
 
     def checked(self, rows: Sequence[Any], commas: bool = False) -> pd.DataFrame:
@@ -45,8 +48,7 @@ class Predictor:
         return self._fitted.inputs(checked, self._key)
 
     def scores(self, checked: pd.DataFrame) -> Scores:
-        """Answers to `checked` rows. Raises TableError where the key of hashed columns is another
-        one than the training's."""
+        """Answers to `checked` rows."""
         return self._scorer.score(self._fitted.apply(checked, self._key))
 
     def named(self, scores: Scores) -> list[Any]:

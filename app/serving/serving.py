@@ -94,7 +94,7 @@ class Serving:
     ) -> Answers:
         """Answers rows, which are as `Schema.check` takes them, and notes that.
 
-        Raises SchemaError, TableError, TooManyRowsError, BusyError, or as `served` does.
+        Raises SchemaError, TooManyRowsError, BusyError, or as `served` does.
         """
         try:
             with self._queue.place(patient=False):

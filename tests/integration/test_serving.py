@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import shutil
 import subprocess
 import sys
@@ -25,8 +26,10 @@ from app.recording.base import RecordingError
 from app.recording.model_runs import ModelRecorder
 from app.recording.registry import Registry
 from app.server import build
+from app.serving.predictor import Predictor
 from app.serving.serving import MOST_ROWS, Serving
 from app.settings import Settings, load_settings
+from app.tables.secret import mark
 from tests.integration.helpers import ROOT, Answer, Folder, ask, serving, until
 from tests.integration.test_api import check_problem
 from tests.trained import NAMES, own_answers, put, table_of
@@ -437,6 +440,17 @@ def test_what_cannot_be_loaded_leaves_the_one_before(
         here.predict("flowers", [ROW], 3)
     assert here.predict("flowers", [ROW], 2).version.version == 2
     here.close()
+
+
+def test_hashed_columns_need_their_key(settings: Settings, tmp_path: Path) -> None:
+    registry, key = Registry(settings), b"a key"
+    with registry.folder(registry.version("flowers")) as folder:
+        copy = Path(shutil.copytree(folder, tmp_path / "model"))
+    recipe = json.loads((copy / "recipe.json").read_text())
+    (copy / "recipe.json").write_text(json.dumps(recipe | {"key": mark(key)}))
+    with pytest.raises(ModelFileError, match="the key .* is not here"):
+        Predictor(copy, lambda: b"another")
+    assert Predictor(copy, lambda: key).checked([ROW]).shape == (1, 5)
 
 
 def test_a_store_that_goes_down_stops_no_answers(copied: Settings) -> None:
