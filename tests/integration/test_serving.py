@@ -448,7 +448,7 @@ def test_hashed_columns_need_their_key(settings: Settings, tmp_path: Path) -> No
         copy = Path(shutil.copytree(folder, tmp_path / "model"))
     recipe = json.loads((copy / "recipe.json").read_text())
     (copy / "recipe.json").write_text(json.dumps(recipe | {"key": mark(key)}))
-    with pytest.raises(ModelFileError, match="the key .* is not here"):
+    with pytest.raises(ModelFileError, match=r"the key .* is not here"):
         Predictor(copy, lambda: b"another")
     assert Predictor(copy, lambda: key).checked([ROW]).shape == (1, 5)
 
