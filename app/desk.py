@@ -32,8 +32,10 @@ Use = Literal["number", "category", "hash", "drop"]
 
 _ROUTER = re.compile(r"router\.([0-9a-f]{32})\.(\d{1,4})")
 _MODEL_SECONDS = 60.0
-# XGBoost makes a column of every piece of the vocabulary, and would take longer than all others.
-_ROUTER_FAMILIES = tuple(each for each in FAMILIES if each != "XGBoost")
+# These make a column of every piece of the vocabulary, and would take longer than all others.
+_ROUTER_FAMILIES = tuple(each for each in FAMILIES if each not in ("GLM", "XGBoost"))
+# Of pieces; with more a tree takes so much memory that H2O refuses to grow many.
+_ROUTER_LEVELS = 200
 # A larger table is read again for each question.
 _KEPT_CELLS = 5_000_000
 
@@ -62,14 +64,14 @@ class Plan:
     metrics: tuple[str, ...]
 
     def prepared(
-        self, missing: Missing, unknown: Unknown, most_levels: int, least_rows: int
+        self, missing: Missing, unknown: Unknown, most_levels: int | None, least_rows: int
     ) -> Plan:
-        """The same with other values of the recipe."""
+        """The same with other values of the recipe; None for the one it has."""
         recipe = replace(
             self.recipe,
             missing=missing,
             unknown=unknown,
-            most_levels=most_levels,
+            most_levels=most_levels or self.recipe.most_levels,
             least_rows=least_rows,
         )
         return replace(self, recipe=recipe)
@@ -155,6 +157,8 @@ class Desk:
         about = target_of(frame[target], task or guess_task(frame[target]))
         group = group_of(self._source(id_))
         recipe = used(Recipe.guess(found.columns, target, about.task, group), uses or {})
+        if group is not None:
+            recipe = replace(recipe, most_levels=_ROUTER_LEVELS)
         return Plan(about, recipe, tuple(METRICS[about.kind]))
 
     def submit(self, id_: str, order: Order, plan: Plan) -> Training:

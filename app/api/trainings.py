@@ -16,7 +16,7 @@ from app.figures.theme import THEMES
 from app.figures.trainings.explained import explained_figure
 from app.figures.trainings.recorded import training_figures
 from app.recording.base import RunNotFoundError
-from app.tables.recipe import MOST_LEVELS, Missing, Task, Unknown
+from app.tables.recipe import Missing, Task, Unknown
 
 _MOST_SECONDS = 7 * 24 * 3600
 _MOST_MODELS = 1000
@@ -38,8 +38,8 @@ class Asked(BaseModel):
     )
     missing: Missing = Field("keep", description="What becomes of missing values")
     unknown: Unknown = Field("missing", description="What becomes of values not seen before")
-    most_levels: int = Field(
-        MOST_LEVELS, ge=1, le=10_000, description="Of a category; rarer are one"
+    most_levels: int | None = Field(
+        None, ge=1, le=10_000, description="Of a category, rarer are one; 1000, 200 for a router"
     )
     least_rows: int = Field(1, ge=1, description="That a level of a category needs to be kept")
     metric: str = Field("", max_length=100, description="To rank by; the task's usual otherwise")

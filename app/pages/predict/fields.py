@@ -16,9 +16,13 @@ def field(label: str, control: Any) -> Component:
     return html.Div([html.Label(label, htmlFor=control.id, className="quiet"), control])
 
 
-def choice(id_: str, options: Mapping[str, str] | None = None) -> Component:
-    """A list to choose from: values and their words; the browser fills it where there are none."""
-    found = [html.Option(words, value=value) for value, words in (options or {}).items()]
+def choice(id_: str, options: Mapping[str, str] | None = None, chosen: str = "") -> Component:
+    """A list to choose from: values and their words; the browser fills it where there are none.
+    The first one is chosen unless another is to be."""
+    found = [
+        html.Option(words, value=value, selected="selected" if value == chosen else None)
+        for value, words in (options or {}).items()
+    ]
     return html.Select(found, id=id_, className="form-select form-select-sm")
 
 

@@ -41,7 +41,7 @@ def _order() -> Component:
             html.P(id=ids.PREDICT_ORDERED),
             html.Div(
                 [
-                    field("Train for", choice(ids.PREDICT_BUDGET, _BUDGETS)),
+                    field("Train for", choice(ids.PREDICT_BUDGET, _BUDGETS, "300")),
                     field("Models, ensembles on top", _number(ids.PREDICT_COUNT, 1, 1000, 10)),
                     field("Rank by", choice(ids.PREDICT_METRIC)),
                     field("Seed", _number(ids.PREDICT_SEED, 0, 2**31 - 1, 1)),
