@@ -29,7 +29,7 @@ from tests.integration.helpers import (
 )
 
 FEW = 60
-MANY = 4000
+MANY = 2000
 
 
 def rows(count: int) -> bytes:
