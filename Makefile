@@ -7,7 +7,8 @@ MAKEFLAGS += --no-print-directory
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 # Handed to pip, e.g. PIP_ARGS="--extra-index-url …" to take pytorch's CPU build.
 PIP_ARGS ?=
-# Processes that the tests are shared among; the first of them has all those with a browser.
+# Processes that the tests are shared among: half of them for each, the first half has those with
+# a browser. Who has none left takes from the end of another's.
 WORKERS ?= 2
 # Handed to the program that the target runs, e.g. make test ARGS="-k trace".
 ARGS ?=
@@ -35,7 +36,7 @@ run: $(VENV)/runtime.stamp
 	@exec $(BIN)/python -m app $(ARGS)
 
 test: $(VENV)/dev.stamp browser
-	@$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 bench: $(VENV)/dev.stamp browser
 	@$(BIN)/python -m benchmarks $(ARGS)
