@@ -43,7 +43,7 @@ def fails_in_one_line(result: subprocess.CompletedProcess[str], code: int) -> st
 
 
 def test_analyze_prints_the_table_then_run_and_link(
-    command: Command, data_folder: Folder, tmp_path: Path
+    command: Command, forked: Command, data_folder: Folder, tmp_path: Path
 ) -> None:
     csv_file, json_file, folder = tmp_path / "routing.csv", tmp_path / "a.json", data_folder()
     arguments = ("analyze", TEXT, "--csv", str(csv_file), "--json", str(json_file))
@@ -69,7 +69,9 @@ def test_analyze_prints_the_table_then_run_and_link(
 
     # The same text again, from standard input and at another address: the same run.
     settings = {"MOESCOPE_DATA_DIR": folder, "MOESCOPE_HOST": "::1", "MOESCOPE_PORT": 9000}
-    again = command("analyze", "-", input=TEXT + "\n", settings=settings)
+    given = tmp_path / "given"
+    given.write_text(TEXT + "\n", encoding="utf-8")
+    again = forked("analyze", "-", stdin=given, settings=settings)
     *_, run, link = again.stdout.splitlines()
     assert run == f"run {body['run_id']}"
     assert link == f"http://[::1]:9000/runs/{body['run_id']}"
