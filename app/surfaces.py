@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 
@@ -40,9 +42,16 @@ class Sentence:
     layers: tuple[Guessed, ...]
 
 
-def guess(analyst: Analyst, trainings: Trainings, data: Path, id_: str, text: str) -> Sentence:
+def guess(
+    analyst: Analyst,
+    trainings: Trainings,
+    data: Path,
+    id_: str,
+    text: str,
+    labels: Mapping[str, str] = MappingProxyType({}),
+) -> Sentence:
     """Predicts a text's routing by the newest training of each layer of the pass that a training
-    explains. The labels of a document are missing for a sentence.
+    explains. `labels` are the text's, by column of the corpus; others are missing.
 
     Raises TrainingNotFoundError, TableError for a training of another kind, RoutingError,
     ModelFileError or AutomlMissingError.
@@ -58,7 +67,8 @@ def guess(analyst: Analyst, trainings: Trainings, data: Path, id_: str, text: st
     vocabulary = Vocabulary(pieces, source["special"])
     of_layer = newest(trainings, source["pass"])
     found = [
-        _guessed(trainings, data, of_layer[each], trace, vocabulary) for each in sorted(of_layer)
+        _guessed(trainings, data, of_layer[each], trace, vocabulary, labels)
+        for each in sorted(of_layer)
     ]
     return Sentence(trace.sequences[trace.stacks[0]].tokens, tuple(found))
 
@@ -74,7 +84,12 @@ def newest(trainings: Trainings, pass_: str) -> dict[int, Training]:
 
 
 def _guessed(
-    trainings: Trainings, data: Path, one: Training, trace: RoutingTrace, vocabulary: Vocabulary
+    trainings: Trainings,
+    data: Path,
+    one: Training,
+    trace: RoutingTrace,
+    vocabulary: Vocabulary,
+    labels: Mapping[str, str],
 ) -> Guessed:
     assert one.result is not None
     source, columns = one.order.source, one.result.columns
@@ -84,7 +99,8 @@ def _guessed(
     ids = trace.sequences[layer.stack].token_ids
     nothing = np.zeros(len(ids), dtype=np.int64)
     fitted = Fitted.of(one.table["fitted"])
-    frame = features(vocabulary, ids, np.arange(len(ids)), nothing)
+    told = {name: [value] * len(ids) for name, value in labels.items()}
+    frame = features(vocabulary, ids, np.arange(len(ids)), nothing, told)
     for feature in fitted.features:
         if feature.name not in frame:
             frame[feature.name] = np.nan

@@ -51,7 +51,7 @@
     );
     byId("row").hidden = false;
     many();
-    window.moescope.predict.router(model.versions.find(({ version }) => version === schema.version));
+    window.moescope.predict.router(model.versions.find(({ version }) => version === schema.version), schema.fields);
   }
 
   /* A control for one column, with what the training had as a hint. */

@@ -40,6 +40,9 @@ class Text(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     text: str
+    labels: dict[str, str] = Field(
+        {}, max_length=100, description="The text's, by column of the corpus; others are missing"
+    )
 
 
 class Layer(BaseModel):
@@ -94,5 +97,5 @@ def compare(
 def sentence(id: str, body: Text, analyst: Analyses, desk: Desks) -> dict[str, Any]:  # noqa: A002
     """For a router that was explained: which expert each token of a text goes to, and which one
     its surface tells."""
-    found = guess(analyst, desk.library, desk.data, id, body.text)
+    found = guess(analyst, desk.library, desk.data, id, body.text, body.labels)
     return {"tokens": list(found.tokens), "layers": [vars(each) for each in found.layers]}

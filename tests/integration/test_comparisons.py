@@ -74,7 +74,6 @@ def test_the_sentence_is_for_routers(server: str, trainings: list[str]) -> None:
     check_problem(ask(f"{server}/api/v1/trainings/{'0' * 32}/sentence", {"text": "A"}), 404)
 
 
-@pytest.mark.slow
 def test_a_router_is_explained_and_a_sentence_stands_beside_it(server: str, data: Path) -> None:
     corpus = data / "corpus.jsonl"
     write_corpus(corpus, 2)
@@ -101,4 +100,7 @@ def test_a_router_is_explained_and_a_sentence_stands_beside_it(server: str, data
     assert only["true"] == [str(token[0]) for token in analysis["experts"][place]]
     assert len(only["predicted"]) == len(only["true"])
     assert all(0 <= p <= 1 for p in only["probability"])
+    labelled = {"text": text, "labels": {"domain": "code"}}
+    (with_label,) = ask(f"{address}/sentence", labelled).json()["layers"]
+    assert with_label["true"] == only["true"]
     check_problem(ask(f"{address}/sentence", {"text": " "}), 422)

@@ -40,6 +40,7 @@ def _sentence() -> Component:
                 "A sentence, to see predicted beside true experts",
                 dcc.Textarea(id=ids.PREDICT_SENTENCE, className="form-control", rows=2),
             ),
+            html.Div(id=ids.PREDICT_LABELS, className="fields"),
             html.Button("Route and predict", className="primary", type="submit"),
             html.Div(id=ids.PREDICT_GUESSED, **attributes(aria_live="polite")),
         ],
