@@ -11,6 +11,7 @@
   const SETTLE_MS = 500; // table and measures follow once typing pauses
   const LATE_MS = 1000; // what Dash says of the text this long after a key is news
   const KEPT = "moescope-text"; // the text survives a reload, and a visit to another page
+  const WRITTEN = "moescope-address"; // what this page wrote there last: it is no newer than the text
   const GONE = "The server does not answer. Your text is kept; trying again.";
   const FAILED = "Something went wrong on the server; its log says more. Your text and the last diagrams are kept.";
 
@@ -54,7 +55,8 @@
     recorded = kept || null;
     theme = document.documentElement.dataset.bsTheme;
     const text = sessionStorage.getItem(KEPT);
-    if (text !== null && !given && !new URLSearchParams(location.search).has("text")) {
+    const linked = new URLSearchParams(location.search).has("text");
+    if (text !== null && !given && (!linked || location.search === sessionStorage.getItem(WRITTEN))) {
       [typed, typedAt] = [text, Date.now()];
       type(text);
     }
@@ -327,7 +329,9 @@
   function keepAddress() {
     if (!outcome || !outcome.address || !edits) return;
     if (location.pathname !== to(outcome.run ? `/runs/${outcome.run}` : "/")) return;
-    if (outcome.address.length < 12000) history.replaceState(history.state, "", withPin(outcome.address));
+    if (outcome.address.length > 12000) return;
+    history.replaceState(history.state, "", withPin(outcome.address));
+    if (!outcome.run) sessionStorage.setItem(WRITTEN, location.search);
   }
 
   /* An address that opens with what is selected. */

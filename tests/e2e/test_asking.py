@@ -143,6 +143,7 @@ def test_a_text_survives_other_pages_and_reloads(visit: Visit) -> None:
     page.click("nav >> text=Live")
     visitor.until("shown", "recorded")
     assert page.input_value("#text-input") == "left in the middle of a"
+    page.wait_for_url("**/?text=*")  # the address is of the text before
     page.locator("#text-input").press_sequentially(" sentence")
     page.reload()
     visitor.until("shown", "recorded")
