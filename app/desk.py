@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from app.automl.library import Training, Trainings
+from app.automl.library import Training
 from app.automl.order import FAMILIES, METRICS, Order, OrderError
 from app.corpus.library import Library, Pass, PassNotFoundError
 from app.corpus.uploads import Uploads
@@ -26,7 +26,7 @@ from app.tables.fitting import trainable
 from app.tables.reading import Table
 from app.tables.recipe import FeatureKind, Missing, Recipe, Task, Unknown
 from app.tables.targets import Target, guess_task, target_of
-from app.trainings import refusal
+from app.trainings import Trainers, refusal
 
 Use = Literal["number", "category", "hash", "drop"]
 
@@ -84,7 +84,8 @@ class Desk:
         self, settings: Settings, uploads: Uploads, passes: Library, models: ModelRegistry
     ) -> None:
         self.data = settings.data_dir
-        self.library = Trainings(self.data)
+        self._trainers = Trainers(settings)
+        self.library = self._trainers.library
         self.uploads = uploads
         self._settings = settings
         self._passes = passes
@@ -200,7 +201,7 @@ class Desk:
         TrainingNotFoundError.
         """
         found = self.library.find(id_)
-        self.library.remove(found.id)
+        self._trainers.remove(found.id)
         needed = {one.order.source.get("file") for one in self.library.all()}
         needed |= {name for one in self._passes.passes() for name in one.about.order.files}
         file = found.order.source.get("file")

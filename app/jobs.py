@@ -145,7 +145,7 @@ class TrainingJobs(Background):
         return waiting[0] if waiting else None
 
     def _due(self, one: Training) -> bool:
-        if one.status == "finished":
+        if one.status == "finished" or self._library.ended_early(one.id):
             return self._is_due_again(one.id)
         return one.status == "waiting"
 
@@ -153,3 +153,5 @@ class TrainingJobs(Background):
         self._library.sweep()
         with suppress(TrainingNotFoundError):
             self._library.broken_off(id_, how)
+        # Its run is to say so at once.
+        self._tried.pop(id_, None)

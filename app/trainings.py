@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import platform
 from collections.abc import Callable
 from dataclasses import replace
@@ -19,10 +20,13 @@ from app.automl.server import ServerError
 from app.automl.training import Means, TrainingError, train
 from app.figures.trainings.recorded import training_figures
 from app.preparing import prepare
+from app.recording.base import RecordingError
 from app.recording.model_runs import ModelRecorder, Recorded
 from app.settings import Settings
 from app.tables.errors import TableError
 from app.tables.safe_csv import safe_csv
+
+log = logging.getLogger(__name__)
 
 Tell = Callable[[Progress], None]
 
@@ -98,6 +102,25 @@ class Trainers:
             recorded = self._recorder.record(found, folder)
             self.library.recorded(found.id, recorded.run_id)
             return recorded
+
+    def note_end(self, id_: str) -> None:
+        """Has a run say why a training ended without a result, where none does yet. Raises
+        TrainingNotFoundError, RecordingError or OSError."""
+        if self.library.ended_early(id_):
+            found = self.library.find(id_)
+            self._recorder.note_end(found, found.detail or "it was called off")
+            self.library.noted(id_)
+
+    def remove(self, id_: str) -> None:
+        """Removes a training with its models here; a run that was begun for it says so. Raises
+        TrainingNotFoundError."""
+        found = self.library.find(id_)
+        if found.status == "finished":
+            try:
+                self._recorder.note_end(found, "it was removed before it was recorded")
+            except RecordingError as error:
+                log.warning("the run of training %s stays as it is: %s", id_, error)
+        self.library.remove(id_)
 
 
 def refusal(settings: Settings) -> str | None:

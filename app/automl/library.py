@@ -33,6 +33,7 @@ Status = Literal[
 
 _ABOUT, _BEGUN, _WANTED, _PROGRESS = "about.json", "begun", "wanted", "progress.json"
 _TABLE, _RESULT, _FAILED, _RECORDED = "table.json", "result.json", "failed", "recorded.json"
+_NOTED = "noted"
 _BROKEN_OFF = "its process ended {how}before it had a result; begin it again"
 _ID = re.compile(r"[0-9a-f]{32}")
 
@@ -157,7 +158,7 @@ class Trainings:
         off. Raises OSError."""
         folder = self.folder(id_)
         if wanted == "run":
-            for name in (_FAILED, _BEGUN):
+            for name in (_FAILED, _BEGUN, _NOTED):
                 (folder / name).unlink(missing_ok=True)
         write_text(folder / _WANTED, wanted)
 
@@ -196,6 +197,17 @@ class Trainings:
         folder = self.folder(id_)
         write(folder / _RECORDED, {"run_id": run_id})
         (folder / _FAILED).unlink(missing_ok=True)
+
+    def ended_early(self, id_: str) -> bool:
+        """Whether a training was begun and ended without a result, which its run does not say
+        yet."""
+        folder = self.folder(id_)
+        ended = (folder / _BEGUN).exists() and not (folder / _NOTED).exists()
+        return ended and _status(folder) in ("stopped", "failed", "broken off")
+
+    def noted(self, id_: str) -> None:
+        """Notes that the run of a training says how it ended. Raises OSError."""
+        write_text(self.folder(id_) / _NOTED, "")
 
     def remove(self, id_: str) -> None:
         """Removes a training with its models. A process that still works on it ends."""

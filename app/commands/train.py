@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import signal
 import sys
@@ -14,6 +15,9 @@ from app.settings import Settings
 
 if TYPE_CHECKING:
     from app.automl.order import Order, Progress, Wanted
+    from app.trainings import Trainers
+
+log = logging.getLogger(__name__)
 
 # The live page comes first.
 _NICE = 10
@@ -109,6 +113,8 @@ def _run(options: argparse.Namespace, settings: Settings) -> int:
         raise InputError(str(error)) from None
     except FAILURES as error:
         trainers.library.failed(id_, str(error))
+        if options.record:
+            _note_end(trainers, id_)
         return fail(str(error), FAILED)
     print(summary(result))
     print(f"training {id_}")
@@ -141,18 +147,37 @@ def _job(id_: str, settings: Settings) -> int:
     def wanted() -> Wanted:
         return "run" if os.getppid() == parent else "cancel"
 
+    if trainers.library.ended_early(id_):
+        _note_end(trainers, id_)
+        return DONE
     try:
         trainers.carry_out(id_, wanted=wanted)
         trainers.record(id_)
-    except (TrainingNotFoundError, BusyTrainingError, CancelledError):
-        return DONE  # removed or called off meanwhile, or another server is at it
+    except (TrainingNotFoundError, BusyTrainingError):
+        return DONE  # removed meanwhile, or another server is at it
+    except CancelledError:
+        _note_end(trainers, id_)
     except (*FAILURES, RecordingError) as error:
         trainers.library.failed(id_, str(error))
+        _note_end(trainers, id_)
         return FAILED
     except OSError:
         if trainers.library.folder(id_).exists():
             raise
     return DONE
+
+
+def _note_end(trainers: Trainers, id_: str) -> None:
+    """Has the training's run say why it ended; a server tries again where that fails."""
+    from app.automl.library import TrainingNotFoundError
+    from app.recording.base import RecordingError
+
+    try:
+        trainers.note_end(id_)
+    except TrainingNotFoundError:
+        pass  # removed meanwhile
+    except RecordingError as error:
+        log.warning("the run of training %s does not say how it ended: %s", id_, error)
 
 
 def _order(options: argparse.Namespace) -> Order:

@@ -43,6 +43,17 @@ def tags(found: Training) -> dict[str, str]:
     }
 
 
+def early_tags(found: Training) -> dict[str, str]:
+    """Tags of the run of a training that has no result."""
+    return {TAG_TRAINING: found.id, TAG_TARGET: found.order.target}
+
+
+def ended_note(found: Training, reason: str) -> str:
+    """The note on MLflow's page for a training that no model came of."""
+    target, name = _named(found.order.target), _named(source_name(found))
+    return f"No model that predicts `{target}` came of the training on `{name}`: {reason}."
+
+
 def model_tags(found: Training, model: Model, parent: str) -> dict[str, str]:
     """Tags of the run of one model."""
     return {_PARENT: parent, TAG_TRAINED: f"{found.id}/{model.name}"}
@@ -166,8 +177,7 @@ def importance_table(found: Training) -> pd.DataFrame:
 
 
 def _note(found: Training) -> str:
-    result = result_of(found)
-    target, name = (each.replace("`", "ˋ") for each in (result.columns.target, source_name(found)))
+    target, name = _named(result_of(found).columns.target), _named(source_name(found))
     return (
         f"Models that predict `{target}`, trained on `{name}`; the best one is a version in the "
         "model registry.\n\n"
@@ -179,6 +189,11 @@ def _note(found: Training) -> str:
         "this one. `figures/` shows the errors on the hold-out and what the best model rests on, "
         "`holdout.parquet` its answers; `model/` is what is registered."
     )
+
+
+def _named(name: str) -> str:
+    """A name as it can stand between backquotes."""
+    return name.replace("`", "ˋ")
 
 
 def _finite(prefix: str, values: Mapping[str, float]) -> Iterator[tuple[str, float]]:

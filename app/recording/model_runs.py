@@ -16,6 +16,7 @@ from app.automl.files import holdout_file, leaderboard_file
 from app.automl.library import Training
 from app.automl.order import Model
 from app.recording import model_content, s3
+from app.recording.content import TAG_NOTE
 from app.recording.experiments import Opened, open_experiments
 from app.recording.faults import one_line
 from app.recording.files import figure_html, figure_json
@@ -67,12 +68,7 @@ class ModelRecorder:
             if run := self._run(opened, found.id, finished=True):
                 return self._recorded(str(run.info.run_id))
             begun = self._run(opened, found.id)
-            run = begun or client.create_run(
-                opened.experiment,
-                start_time=_milliseconds(found),
-                run_name=found.order.name,
-                tags=model_content.tags(found),
-            )
+            run = begun or self._begin(opened, found, model_content.tags(found))
             run_id = str(run.info.run_id)
             self._log_files(client, run_id, found, folder)
             self._log(client, run_id, found)
@@ -91,15 +87,24 @@ class ModelRecorder:
             client.set_terminated(run_id, "FINISHED")
         return Recorded(run_id, version)
 
-    def give_up(self, id_: str, reason: str) -> None:
-        """Marks what was begun for a training as failed, where it will not be finished. Raises
-        RecordingError."""
+    def note_end(self, found: Training, reason: str) -> None:
+        """Has the run of a training say why no model came of it; made if none was begun. One
+        that is whole stays as it is. Raises RecordingError."""
         with one_line("mark the training's run", self._settings):
             opened = self._open()
-            run = self._run(opened, id_)
-            if run is not None and run.info.status == "RUNNING":
-                opened.client.set_tag(run.info.run_id, "mlflow.note.content", reason)
-                opened.client.set_terminated(run.info.run_id, "FAILED")
+            client, run = opened.client, self._run(opened, found.id)
+            if run is None:
+                run = self._begin(opened, found, model_content.early_tags(found))
+            elif run.info.status == "FINISHED":
+                return
+            client.set_tag(run.info.run_id, TAG_NOTE, model_content.ended_note(found, reason))
+            status = "FAILED" if found.status == "failed" else "KILLED"
+            client.set_terminated(run.info.run_id, status)
+
+    def _begin(self, opened: Opened, found: Training, tags: Mapping[str, str]) -> Run:
+        return opened.client.create_run(
+            opened.experiment, _milliseconds(found), dict(tags), run_name=found.order.name
+        )
 
     def _log(self, client: MlflowClient, run_id: str, found: Training) -> None:
         from mlflow.entities import Dataset, DatasetInput, InputTag, Param, RunTag

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import psutil
 import pytest
+from mlflow.tracking import MlflowClient
 from numpy.typing import NDArray
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris
 
@@ -257,8 +258,15 @@ def test_a_killed_training_leaves_no_java_and_is_marked(tmp_path: Path) -> None:
         until(lambda: "by signal 9" in library.find(id_).detail, 30)
         assert library.find(id_).result is None
         until(lambda: not (library.folder(id_) / H2O).exists(), 30)
+        until(lambda: not library.ended_early(id_), 60)
     finally:
         jobs.close()
+    client = MlflowClient(settings.tracking_uri)
+    (experiment,) = client.search_experiments(filter_string="name != 'Default'")
+    (run,) = client.search_runs([experiment.experiment_id])
+    assert run.info.status == "KILLED"
+    assert "by signal 9" in run.data.tags["mlflow.note.content"]
+    assert not client.search_registered_models()
 
 
 def test_what_a_killed_process_left_running_is_ended_at_the_next_start(tmp_path: Path) -> None:

@@ -23,9 +23,10 @@ from app.recording.model_runs import ModelRecorder, Recorded
 from app.recording.registered import ModelNotFoundError
 from app.recording.registry import Registry
 from app.settings import Settings, load_settings
+from app.trainings import Trainers
 from tests.integration.helpers import Folder
 from tests.s3 import S3Server
-from tests.trained import NAMES, own_answers, put
+from tests.trained import KEPT, NAMES, own_answers, put
 
 
 def record(settings: Settings, name: str) -> Recorded:
@@ -138,17 +139,41 @@ def test_a_recording_that_was_broken_off_is_finished(settings: Settings) -> None
     assert found.version.role == "champion"
 
 
-def test_a_recording_that_is_given_up_is_marked(settings: Settings) -> None:
+def test_what_is_removed_before_it_is_whole_is_marked(settings: Settings) -> None:
     id_ = put("flowers", settings.data_dir)
-    library = Trainings(settings.data_dir)
-    (library.folder(id_) / "holdout.parquet").unlink()
-    recorder = ModelRecorder(settings, training_figures)
+    trainers = Trainers(settings)
+    (trainers.library.folder(id_) / "holdout.parquet").unlink()
     with pytest.raises(RecordingError):
-        recorder.record(library.find(id_), library.folder(id_))
-    recorder.give_up(id_, "the training was removed")
+        trainers.record(id_)
+    trainers.remove(id_)
     (begun,) = all_runs(settings)
-    assert begun.info.status == "FAILED"
-    recorder.give_up("0" * 32, "no such training")
+    assert begun.info.status == "KILLED"
+    assert "removed before it was recorded" in begun.data.tags["mlflow.note.content"]
+
+
+def test_one_that_ended_without_a_model_has_a_run_that_says_why(settings: Settings) -> None:
+    trainers = Trainers(settings)
+    library = trainers.library
+    id_ = put("flowers", settings.data_dir)
+    (library.folder(id_) / "result.json").unlink()
+    library.want(id_, "run")
+    with library.alone(id_):
+        assert library.find(id_).status == "running"
+    trainers.note_end(id_)
+    (run,) = all_runs(settings)
+    assert run.info.status == "KILLED"
+    assert "its process ended before it had a result" in run.data.tags["mlflow.note.content"]
+    library.failed(id_, "out of memory")
+    trainers.note_end(id_)
+    assert all_runs(settings)[0].info.status == "KILLED", "it says so once"
+    library.want(id_, "run")
+    shutil.copytree(KEPT / "flowers", library.folder(id_), dirs_exist_ok=True)
+    recorded = trainers.record(id_)
+    assert recorded.run_id == run.info.run_id, "it is the same training's"
+    assert recorded.version is not None
+    whole = MlflowClient(settings.tracking_uri).get_run(run.info.run_id)
+    assert whole.info.status == "FINISHED"
+    assert whole.data.tags["mlflow.note.content"].startswith("Models that predict")
 
 
 def test_mlflow_loads_what_is_registered(
