@@ -15,8 +15,10 @@ WORKDIR /srv/moescope
 # several GB unless PIP_ARGS names the index of pytorch's CPU builds:
 #   docker build --build-arg PIP_ARGS="--extra-index-url …" .
 ARG PIP_ARGS=""
-COPY requirements.txt ./
-RUN pip install ${PIP_ARGS} -r requirements.txt
+# H2O and a Java for training models on tables, 350 MB: --build-arg AUTOML=yes
+ARG AUTOML=""
+COPY requirements.txt requirements-automl.txt ./
+RUN pip install ${PIP_ARGS} -r requirements.txt ${AUTOML:+-r requirements-automl.txt}
 
 COPY LICENSE ./
 COPY assets ./assets

@@ -13,12 +13,10 @@ from app.automl.library import Training
 from app.automl.order import FAMILIES, METRICS, Order, OrderError
 from app.corpus.library import Library, Pass, PassNotFoundError
 from app.corpus.uploads import Uploads
-from app.figures.trainings.explained import Explained
 from app.jobs import TrainingJobs
 from app.routing.models import ModelRegistry
 from app.settings import Settings
 from app.sources import group_of, read_source, router, target_of_source
-from app.surfaces import newest
 from app.tables.cells import as_numbers
 from app.tables.columns import Column, describe
 from app.tables.errors import TableError
@@ -207,19 +205,6 @@ class Desk:
         file = found.order.source.get("file")
         if file and file not in needed:
             self.uploads.discard_file(file)
-
-    def explained(self, found: Training) -> list[Explained]:
-        """The layers of the pass that a training explains, each by the newest of its trainings;
-        none for a table of another kind."""
-        pass_ = found.order.source.get("pass")
-        layers = newest(self.library, pass_) if pass_ else {}
-        return [
-            Explained(
-                layer, one.order.source["layer_name"], one.result.best.holdout, one.result.baseline
-            )
-            for layer, one in sorted(layers.items())
-            if one.result
-        ]
 
     def _source(self, id_: str) -> dict[str, Any]:
         if match := _ROUTER.fullmatch(id_):

@@ -96,8 +96,9 @@ def build(settings: Settings) -> FastAPI:
     others = (tables, trainings, predictions, predictors, watched, comparisons)
     server = create_api(analyst, diagrams.route(analyst), *others)
     server.state.serving = Serving(settings, settings.queue)
-    server.state.desk = Desk(settings, analyst.uploads, analyst.library, analyst.registry)
-    pages = create_app(analyst, settings.base_path)
+    desk = Desk(settings, analyst.uploads, analyst.library, analyst.registry)
+    server.state.desk = desk
+    pages = create_app(analyst, desk.library, settings.base_path)
     # The adapter declares its ASGI types by itself, under names of its own.
     mounted = cast(ASGIApp, WSGIMiddleware(pages.server, workers=_PAGE_THREADS))
     server.router.routes.append(Pages("/", mounted))

@@ -14,7 +14,8 @@ from app.automl.library import Training, Trainings
 from app.automl.mojo import named
 from app.corpus.library import PassNotFoundError
 from app.corpus.surface import TARGET
-from app.corpus.token_features import Vocabulary, features
+from app.corpus.token_features import LABEL, Vocabulary, features
+from app.figures.trainings.explained import Explained
 from app.routing.trace import RoutingTrace
 from app.tables.errors import TableError
 from app.tables.fitting import Fitted
@@ -81,6 +82,28 @@ def newest(trainings: Trainings, pass_: str) -> dict[int, Training]:
         if one.result and one.order.target == TARGET and source.get("pass") == pass_:
             found.setdefault(source["layer"], one)
     return found
+
+
+def explained(trainings: Trainings, pass_: str) -> list[Explained]:
+    """The layers of a pass that trainings explain, each by the newest."""
+    return [
+        Explained(
+            layer,
+            one.order.source["layer_name"],
+            one.result.best.holdout,
+            one.result.baseline,
+            _labels(one),
+            one.id,
+        )
+        for layer, one in sorted(newest(trainings, pass_).items())
+        if one.result
+    ]
+
+
+def _labels(one: Training) -> tuple[str, ...]:
+    """The labels of a document that a training learnt from."""
+    features = Fitted.of(one.table["fitted"]).recipe.features
+    return tuple(name.removeprefix(LABEL) for name in features if name.startswith(LABEL))
 
 
 def _guessed(

@@ -10,7 +10,7 @@
     explained: ["How much of the routing the surface tells, by layer", "the best model beside who knows only how often each expert is chosen; bars are 95 % intervals over documents"],
   };
 
-  const { make, ask } = window.moescope;
+  const { make, ask, to } = window.moescope;
   const { asked, attempt, button, byId, count, draw, go, metric, rounded, scroller, steps, table, themeNow } =
     window.moescope.predict;
 
@@ -59,9 +59,13 @@
       drawing("importance"),
       make("details", {}, make("summary", {}, "All models"), scroller("All models", leaderboard(found, MOST_LEADERS))),
       make("details", {}, make("summary", {}, "How it was prepared"), prepared(found)),
-      make("div", { className: "actions" }, ...(found.run_id ? [use] : [])),
+      make("div", { className: "actions" }, ...(found.run_id ? [use] : []), ...(router ? [atlas(router)] : [])),
     ];
   }
+
+  /* What each expert takes, beside how well it can be told. */
+  const atlas = ({ pass, layer }) =>
+    make("a", { href: to(`/experts?run=${pass}&layer=${layer + 1}`) }, "Experts of this layer");
 
   /* The best model on the rows held out, beside one that knows the target alone. */
   function scores({ leaders, baseline, router }) {

@@ -16,6 +16,7 @@ from app.figures.theme import THEMES
 from app.figures.trainings.explained import explained_figure
 from app.figures.trainings.recorded import training_figures
 from app.recording.base import RunNotFoundError
+from app.surfaces import explained
 from app.tables.recipe import Missing, Task, Unknown
 
 _MOST_SECONDS = 7 * 24 * 3600
@@ -135,6 +136,7 @@ def figures(
     except FileNotFoundError:
         raise RunNotFoundError("this training has no result yet") from None
     drawn = training_figures(found, holdout, THEMES[theme])
-    if layers := desk.explained(found):
+    pass_ = found.order.source.get("pass")
+    if layers := explained(desk.library, pass_) if pass_ else []:
         drawn["explained"] = explained_figure(layers, THEMES[theme])
     return drawn

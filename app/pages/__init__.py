@@ -9,6 +9,7 @@ import dash
 from dash import Dash, set_props
 
 from app.analysis import Analyst
+from app.automl.library import Trainings
 from app.components import controls, diagrams, entry, ids, settled, shell, store_notice
 from app.pages import compare, corpora, experts, live, metrics, not_found, predict, run, runs
 
@@ -17,7 +18,7 @@ _SORRY = "Something went wrong on the server; its log says more. Nothing that wa
 ASSETS = Path(__file__).parents[2] / "assets"
 
 
-def create_app(analyst: Analyst, base_path: str = "") -> Dash:
+def create_app(analyst: Analyst, trainings: Trainings, base_path: str = "") -> Dash:
     """The Dash application with all pages; its `.server` is a WSGI application.
 
     Browsers ask for everything below `base_path`, which the application itself does not see.
@@ -57,8 +58,9 @@ def create_app(analyst: Analyst, base_path: str = "") -> Dash:
     for part in (controls, settled, entry, store_notice):
         part.register(app, analyst)
     diagrams.register(app)
-    for page in (runs, run, compare, experts):
+    for page in (runs, run, compare):
         page.register(app, analyst)
+    experts.register(app, analyst, trainings)
     corpora.register(app)
     predict.register(app)
     metrics.register(app)

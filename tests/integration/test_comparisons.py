@@ -10,6 +10,7 @@ import pytest
 from app.automl.library import Trainings
 from app.server import build
 from app.settings import load_settings
+from app.surfaces import explained
 from tests.atlas_pass import make_pass, write_corpus
 from tests.integration.helpers import Folder, ask, is_ready, serving, until
 from tests.integration.test_api import check_problem
@@ -90,6 +91,9 @@ def test_a_router_is_explained_and_a_sentence_stands_beside_it(server: str, data
     best = found["leaders"][0]["holdout"]
     assert best["log_loss"] < found["baseline"]["log_loss"]
     assert {"explained", "confusion", "importance"} == set(ask(f"{address}/figures").json())
+    (layer_told,) = explained(Trainings(data), router["id"])
+    assert (layer_told.layer, layer_told.training) == (1, id_)
+    assert (layer_told.best, layer_told.labels) == (best, ("domain",))
     text = "The bank of the river"
     guessed = ask(f"{address}/sentence", {"text": text}).json()
     analysis = ask(f"{server}/api/v1/analyses", {"text": text, "record": False}).json()

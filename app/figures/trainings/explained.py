@@ -19,12 +19,15 @@ _TITLES = {
 @dataclass(frozen=True)
 class Explained:
     """The best model of one layer on the tokens held out, and what load alone tells of them:
-    metrics by name, means with `NAME_low` and `NAME_high`."""
+    metrics by name, means with `NAME_low` and `NAME_high`. `labels` are the document's that it
+    knows beside the surface, `training` is the training's id."""
 
     layer: int
     name: str
     best: Mapping[str, float]
     baseline: Mapping[str, float]
+    labels: tuple[str, ...] = ()
+    training: str = ""
 
 
 def explained_figure(layers: Sequence[Explained], theme: Theme = LIGHT) -> dict[str, Any]:
@@ -53,6 +56,16 @@ def explained_figure(layers: Sequence[Explained], theme: Theme = LIGHT) -> dict[
             "annotations": [_title(1, _TITLES["accuracy"]), _title(0.4, _TITLES["log_loss"])],
         },
     }
+
+
+def explained_summary(layers: Sequence[Explained]) -> str:
+    """The figure in words."""
+    return " ".join(
+        f"Layer {each.layer + 1}: accuracy {number(each.best['accuracy'])}, of the majority expert "
+        f"{number(each.baseline['accuracy'])}; log loss {number(each.best['log_loss'])} nats, "
+        f"entropy of the load {number(each.baseline['log_loss'])}."
+        for each in layers
+    )
 
 
 def _points(
@@ -95,6 +108,8 @@ def _reach(of: Mapping[str, float], metric: str, end: str) -> float:
 def _hover(each: Explained, metric: str, best: bool) -> str:
     of = each.best if best else each.baseline
     words = f"{each.name}<br>{metric.replace('_', ' ')} {number(of.get(metric, float('nan')))}"
+    if best and each.labels:
+        words += f"<br>knows the labels {', '.join(each.labels)}"
     low, high = of.get(f"{metric}_low"), of.get(f"{metric}_high")
     if low is None or high is None:
         return words

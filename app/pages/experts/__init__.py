@@ -11,10 +11,11 @@ from dash import ClientsideFunction, Dash, Input, Output, State, dcc, html, no_u
 from dash.development.base_component import Component
 
 from app.analysis import Analyst
+from app.automl.library import Trainings
 from app.components import ids, links
 from app.corpus.library import PassNotFoundError
 from app.figures.theme import LIGHT, THEMES
-from app.pages.experts import checkpoints, parts
+from app.pages.experts import checkpoints, explained, parts
 from app.pages.experts.address import Asked
 from app.pages.experts.passes import facts, form, none_yet
 from app.pages.experts.views import (
@@ -80,6 +81,7 @@ def _page(head: Sequence[Component], asked: Asked, view: View | None) -> html.Di
             *head,
             parts.choices(asked, view),
             parts.labels(view),
+            explained.part(view),
             parts.beside(view is not None and bool(asked.beside)),
             parts.experts(view),
             parts.token(asked, view),
@@ -99,10 +101,11 @@ def _page(head: Sequence[Component], asked: Asked, view: View | None) -> html.Di
     )
 
 
-def register(app: Dash, analyst: Analyst) -> None:
+def register(app: Dash, analyst: Analyst, trainings: Trainings) -> None:
     """The callbacks: the browser says what is looked at, and each part is drawn for that."""
     _register_browser(app)
     checkpoints.register(app, analyst)
+    explained.register(app, analyst, trainings)
 
     def drawn(asked: Any, draw: Callable[..., Any], places: int) -> Any:
         if not asked:
