@@ -71,9 +71,22 @@ def registered(page: Page, versions: int) -> None:
     raise AssertionError("the versions are not there")
 
 
-def test_a_newcomer_trains_uses_and_watches_a_model(
-    visit: Visit, predict_server: Server, iris: Path
+def trained(page: Page, name: str, models: int) -> None:
+    """Starts the ordered training and waits until its best model is registered."""
+    page.select_option("#predict-budget", "models")
+    page.fill("#predict-count", str(models))
+    page.fill("#predict-name", name)
+    page.click("#predict-order [type=submit]")
+    mine = f"#predict-list li:has(h3:text-is('{name}'))"
+    page.wait_for_selector(f"{mine} .found tbody tr", timeout=SECONDS)
+    assert "log loss" in page.inner_text(f"{mine} thead")
+    page.wait_for_selector(f"{mine}[data-status=recorded]", timeout=SECONDS)
+
+
+def test_the_whole_way_of_a_newcomer(
+    visit: Visit, predict_server: Server, iris: Path, tmp_path: Path
 ) -> None:
+    """Upload, training, leaderboard, form, prediction, drift, retraining, promotion, way back."""
     visitor = visit(predict_server)
     page = visitor.page
     page.goto(visitor.server.url + "/metrics")
@@ -88,20 +101,11 @@ def test_a_newcomer_trains_uses_and_watches_a_model(
     page.select_option("[data-column='sepal width (cm)']", "drop")
     page.click("#predict-table [type=submit]")
     expect(page.locator("#predict-ordered")).to_contain_text("from 3 columns")
-    page.select_option("#predict-budget", "models")
-    page.fill("#predict-count", "2")
-    page.fill("#predict-name", "My iris")
-    page.click("#predict-order [type=submit]")
-    mine = "#predict-list li:has(h3:text-is('My iris'))"
-    page.wait_for_selector(f"{mine} .found tbody tr", timeout=SECONDS)
-    assert "log loss" in page.inner_text(f"{mine} thead")
-    page.wait_for_selector(f"{mine}[data-status=recorded]", timeout=SECONDS)
+    trained(page, "My iris", 2)
     page.wait_for_selector("#predict-result .main-svg")
     assert "On the rows held out" in page.inner_text("#predict-result")
     assert "120 rows trained on, 30 rows held out" in page.inner_text("#predict-result")
-    address = page.url
-    page.goto(address)
-    page.wait_for_selector("#predict-result [data-does=use]")
+    page.reload()
     page.click("#predict-result [data-does=use]")
     page.wait_for_selector("#predict-row [data-input]")
     assert page.locator("#predict-row [data-input]").count() == 3
@@ -112,9 +116,36 @@ def test_a_newcomer_trains_uses_and_watches_a_model(
     page.click("#predict-row [type=submit]")
     expect(page.locator("#predict-answer .prediction")).to_have_text("species: setosa")
     assert page.locator("#predict-answer .bar").count() == 3
+    rows = tmp_path / "large.csv"
+    header = "sepal length (cm),petal length (cm),petal width (cm)"
+    rows.write_text("\n".join([header, *["7.5,6.5,2.4"] * 60, ""]), encoding="utf-8")
+    page.set_input_files("#predict-many-file", rows)
+    page.wait_for_selector("text=Download as CSV")
     page.click("#predict-steps [data-step=watch]")
-    expect(page.locator("#predict-watched")).to_contain_text("1 request in 30 days")
+    expect(page.locator("#predict-watched")).to_contain_text("2 requests in 30 days, 61 rows")
+    drift = page.locator("#predict-watched tr:has-text('petal length')")
+    expect(drift).to_contain_text("much drift")
     assert page.locator("#predict-watched .histogram").count() == 4
+
+    page.click("[data-does=renew]")
+    expect(page.locator("#predict-status")).to_contain_text("same columns")
+    assert "follows=" in page.url
+    page.set_input_files("#predict-file", iris)
+    expect(page.locator("#predict-status")).to_contain_text("used as in My iris")
+    assert page.input_value("#predict-target") == "species"
+    assert page.input_value("[data-column='sepal width (cm)']") == "drop"
+    page.click("#predict-table [type=submit]")
+    expect(page.locator("#predict-ordered")).to_contain_text("challenger")
+    trained(page, "My iris again", 1)
+    page.click("#predict-steps [data-step=models]")
+    model = "[data-model=My-iris]"
+    expect(page.locator(f"{model} .state")).to_have_text("Version 1 answers")
+    page.click(f"{model} [data-does=compare]")
+    expect(page.locator(f"{model} .beside")).to_contain_text("30 rows that its training held out")
+    page.click(f"{model} [data-does=promote]")
+    expect(page.locator(f"{model} .state")).to_have_text("Version 2 answers")
+    page.click(f"{model} [data-does=rollback]")
+    expect(page.locator(f"{model} .state")).to_have_text("Version 1 answers")
 
 
 def test_a_file_of_rows_is_answered_downloaded_and_its_truth_told(
@@ -150,9 +181,6 @@ def test_versions_are_promoted_rolled_back_and_retired(
     page = opened(visit(predict_server), "?step=models")
     registered(page, 2)
     model = f"[data-model={MODEL}]"
-    expect(page.locator(f"{model} .state")).to_have_text("Version 1 answers")
-    page.click(f"{model} [data-does=compare]")
-    expect(page.locator(f"{model} .beside")).to_contain_text("30 rows that its training held out")
     page.click(f"{model} [data-does=promote]")
     expect(page.locator(f"{model} .state")).to_have_text("Version 2 answers")
     page.click(f"{model} [data-does=rollback]")
@@ -166,21 +194,6 @@ def test_versions_are_promoted_rolled_back_and_retired(
     expect(page.locator(f"{model} tbody tr:has-text('retired')")).to_have_count(1)
     page.click(f"{model} summary")
     assert "version 2 rolled back" in page.inner_text(model)
-
-
-def test_a_model_is_renewed_with_what_was_chosen_before(
-    visit: Visit, predict_server: Server, iris: Path
-) -> None:
-    page = opened(visit(predict_server), "?step=models")
-    page.click(f"[data-model={MODEL}] [data-does=watch]")
-    page.click("[data-does=renew]")
-    expect(page.locator("#predict-status")).to_contain_text("same columns")
-    assert "follows=" in page.url
-    page.set_input_files("#predict-file", iris)
-    expect(page.locator("#predict-status")).to_contain_text("used as in flowers")
-    assert page.input_value("#predict-target") == "species"
-    page.click("#predict-table [type=submit]")
-    expect(page.locator("#predict-ordered")).to_contain_text("challenger")
 
 
 def test_what_is_no_table_is_told_and_the_chosen_one_stays(
