@@ -142,5 +142,24 @@
     return { start, leave, say };
   }
 
-  Object.assign(window.moescope, { make, ask, megabytes, uploader });
+  /* Keeps a list as the server tells it: `rows` has those that stand there by id, `rowOf` makes a
+     new one with its `element` and how to `update` it. `heading` gets the focus of one that goes. */
+  function keepRows(list, heading, rows, lines, rowOf) {
+    const known = new Set(lines.map(({ id }) => id));
+    rows.forEach(({ element }, id) => {
+      if (known.has(id)) return;
+      if (element.contains(document.activeElement)) heading.focus();
+      element.remove();
+      rows.delete(id);
+    });
+    lines.forEach((line, i) => {
+      const row = rows.get(line.id) || rowOf(line.id);
+      rows.set(line.id, row);
+      row.update(line);
+      const there = list.children[i];
+      if (there !== row.element) list.insertBefore(row.element, there || null);
+    });
+  }
+
+  Object.assign(window.moescope, { make, ask, keepRows, megabytes, uploader });
 })();

@@ -19,7 +19,7 @@
   const RESUMABLE = ["pausing", "paused", "stopped", "failed"];
   const OVER = ["finished", "recorded"];
 
-  const { to, skip, make, ask } = window.moescope;
+  const { to, skip, make, ask, keepRows } = window.moescope;
   const byId = (id) => document.getElementById(`corpora-${id}`);
   const number = (n) => n.toLocaleString("en");
   const rounded = (n) => n.toLocaleString("en", { maximumSignificantDigits: 3 });
@@ -137,20 +137,7 @@
 
   /* The list as the server tells it, the newest first. */
   function list(lines) {
-    const known = new Set(lines.map(({ id }) => id));
-    rows.forEach(({ element }, id) => {
-      if (known.has(id)) return;
-      if (element.contains(document.activeElement)) byId("heading").focus();
-      element.remove();
-      rows.delete(id);
-    });
-    lines.forEach((line, i) => {
-      const row = rows.get(line.id) || rowOf(line.id);
-      rows.set(line.id, row);
-      row.update(line);
-      const there = byId("list").children[i];
-      if (there !== row.element) byId("list").insertBefore(row.element, there || null);
-    });
+    keepRows(byId("list"), byId("heading"), rows, lines, rowOf);
     byId("none").hidden = lines.length > 0;
   }
 

@@ -80,12 +80,16 @@
     const { champion, rows, champion_metrics: before, challenger_metrics: after, better, better_low: low, better_high: high } = found;
     const names = Object.keys(before).filter((each) => !/_(low|high)$/.test(each));
     const loss = "log_loss" in before ? "log loss" : "mean absolute error";
+    const told = (mean, from, until) => `${rounded(mean)} (95 %: ${rounded(from)} to ${rounded(until)})`;
+    const lower = told(better, low, high);
     const words =
-      low > 0 || high < 0
-        ? `Version ${version} is ${low > 0 ? "better" : "worse"}: its ${loss} is ${low > 0 ? "lower" : "higher"} by ${rounded(Math.abs(better))}`
-        : `No difference can be told: the ${loss} of version ${version} is lower by ${rounded(better)}`;
+      low > 0
+        ? `Version ${version} is better: its ${loss} is lower by ${lower}`
+        : high < 0
+          ? `Version ${version} is worse: its ${loss} is higher by ${told(-better, -high, -low)}`
+          : `No difference can be told: the ${loss} of version ${version} is lower by ${lower}`;
     element.querySelector(".beside").replaceChildren(
-      make("p", {}, `${words} (95 %: ${rounded(low)} to ${rounded(high)}), on the ${count(rows, "row")} that its training held out.`),
+      make("p", {}, `${words}, on the ${count(rows, "row")} that its training held out.`),
       scroller(
         "Both versions on the same rows",
         table(["", `version ${version}`, `champion, version ${champion}`], names.map((each) => [metric(each), rounded(after[each]), rounded(before[each])])),

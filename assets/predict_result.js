@@ -102,7 +102,7 @@
       ? "Load alone: the majority expert, and a log loss that is the entropy of the load. No document is on both sides; in brackets 95 % intervals over documents."
       : "Target alone: the most frequent value or the mean, whatever the row. In brackets 95 % intervals.";
 
-  function prepared({ table: about, versions, metric: ranked }) {
+  function prepared({ table: about, versions, metric: ranked, run_id: run }) {
     const dropped = Object.entries(about.dropped || {}).map(([name, why]) => `${name} (${why})`);
     const lines = [
       ["Learnt from", Object.entries(about.features || {}).map(([name, kind]) => `${name} (${kind})`).join(", ")],
@@ -112,6 +112,7 @@
       ["Missing values", { keep: "kept as missing", fill: "filled in", refuse: "their rows left out" }[about.missing] || ""],
       ["Notes", about.notes.join("; ") || "none"],
       ["Ranked by", metric(ranked)],
+      ["MLflow run", run || "not recorded yet"],
       ["Table", `SHA-256 ${about.digest}`],
       ["Versions", Object.entries(versions).map(([name, version]) => `${name} ${version}`).join(", ")],
     ];

@@ -23,7 +23,7 @@
     evaluating: "Tries the models on the rows held out",
   };
 
-  const { make, ask } = window.moescope;
+  const { make, ask, keepRows } = window.moescope;
   const { asked, attempt, button, byId, chosen, count, keep, leaderboard, metric, now, offer, over, rounded, say } =
     window.moescope.predict;
   const { redraw, result, steps, time } = window.moescope.predict;
@@ -177,20 +177,7 @@
   }
 
   function list(lines) {
-    const known = new Set(lines.map(({ id }) => id));
-    rows.forEach(({ element }, id) => {
-      if (known.has(id)) return;
-      if (element.contains(document.activeElement)) byId("train-title").focus();
-      element.remove();
-      rows.delete(id);
-    });
-    lines.forEach((line, i) => {
-      const row = rows.get(line.id) || rowOf(line.id);
-      rows.set(line.id, row);
-      row.update(line);
-      const there = byId("list").children[i];
-      if (there !== row.element) byId("list").insertBefore(row.element, there || null);
-    });
+    keepRows(byId("list"), byId("train-title"), rows, lines, rowOf);
     if (!lines.length) byId("list").replaceChildren(make("li", { className: "told" }, "Nothing was trained yet. Begin with a table in the step Data."));
     else byId("list").querySelectorAll(".told").forEach((each) => each.remove());
   }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import http.client
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
@@ -13,11 +13,18 @@ _HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "content-length"
 
 
 @contextmanager
-def proxied(to: str, base: str, strips: bool, scheme: str = "http") -> Iterator[str]:
+def proxied(
+    to: str,
+    base: str = "",
+    strips: bool = False,
+    scheme: str = "http",
+    hold: Callable[[str, str], object] = lambda _method, _path: None,
+) -> Iterator[str]:
     """A proxy that shows the server at `to` below `base`; gives its own address.
 
     With `strips` the server is asked without the base path. `scheme` is what it tells the
     server about the browser's connection. Other paths than those below `base` are 404 with it.
+    Each request waits until `hold` has looked at its method and path.
     """
     port = urlsplit(to).port
 
@@ -28,6 +35,7 @@ def proxied(to: str, base: str, strips: bool, scheme: str = "http") -> Iterator[
             if not f"{self.path}/".startswith((f"{base}/", f"{base}?")):
                 self.send_error(404, "the proxy shows nothing here")
                 return
+            hold(self.command, self.path)
             path = self.path.removeprefix(base) if strips else self.path
             body = self.rfile.read(int(self.headers.get("content-length", 0)))
             headers = {**self.headers, "X-Forwarded-Proto": scheme}
@@ -45,7 +53,7 @@ def proxied(to: str, base: str, strips: bool, scheme: str = "http") -> Iterator[
                 self.end_headers()
                 self.wfile.write(content)
 
-        do_GET = do_POST = do_PATCH = do_DELETE = handle_one  # noqa: N815
+        do_GET = do_HEAD = do_POST = do_PATCH = do_DELETE = handle_one  # noqa: N815
 
         def log_message(self, *_args: object) -> None:
             """Nothing: the tests' output is not a log."""

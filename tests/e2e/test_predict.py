@@ -181,6 +181,11 @@ def test_versions_are_promoted_rolled_back_and_retired(
     page = opened(visit(predict_server), "?step=models")
     registered(page, 2)
     model = f"[data-model={MODEL}]"
+    page.click(f"{model} [data-does=compare]")
+    beside = page.locator(f"{model} .beside")
+    expect(beside).to_contain_text(
+        "is worse: its log loss is higher by 0.0312 (95 %: 0.00475 to 0.06"
+    )
     page.click(f"{model} [data-does=promote]")
     expect(page.locator(f"{model} .state")).to_have_text("Version 2 answers")
     page.click(f"{model} [data-does=rollback]")

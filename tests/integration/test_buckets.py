@@ -8,6 +8,7 @@ import pty
 import signal
 import subprocess
 import sys
+import threading
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +20,8 @@ from minio.commonconfig import SnowballObject
 from mlflow.tracking import MlflowClient
 
 from tests.forked import run_forked
-from tests.integration.helpers import ROOT, Command, Environment, Folder, free_port, until
+from tests.integration.helpers import ROOT, Command, Environment, Folder, free_port
+from tests.proxy import proxied
 from tests.s3 import S3Server, s3_server
 
 Bucket = Callable[..., subprocess.CompletedProcess[str]]
@@ -268,20 +270,28 @@ def test_thousands_of_objects_with_a_stop_in_between(
         listed = client.list_objects("full", prefix=prefix, recursive=True)
         return sum(not found.is_dir for found in listed)
 
-    first = next(client.list_objects("full", recursive=True)).object_name
+    batches = 0
+    begun, stopped = threading.Event(), threading.Event()
 
-    def begun() -> bool:
-        return not any(client.list_objects("full", prefix=first, recursive=True))
+    def hold(method: str, path: str) -> None:
+        """Lets the second batch wait until the process is told to stop."""
+        nonlocal batches
+        batches += method == "POST" and "delete" in path
+        if batches == 2:
+            begun.set()
+            stopped.wait(60)
 
-    process = subprocess.Popen(
-        [sys.executable, "-m", "app", "bucket", "remove", "full", "--yes"],
-        cwd=ROOT, env=environment(MOESCOPE_DATA_DIR=folder, **settings),
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    # The first object alone: counting them may take as long as removing them.
-    until(begun, 120)
-    process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=60)
+    with proxied(f"http://{server.endpoint}", hold=hold) as between:
+        through = settings | {"MINIO_ENDPOINT": between.removeprefix("http://")}
+        process = subprocess.Popen(
+            [sys.executable, "-m", "app", "bucket", "remove", "full", "--yes"],
+            cwd=ROOT, env=environment(MOESCOPE_DATA_DIR=folder, **through),
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        assert begun.wait(120)
+        process.send_signal(signal.SIGINT)
+        stopped.set()
+        _, said = process.communicate(timeout=60)
     left = count()
     assert process.returncode == 1
     assert 0 < left < many
