@@ -190,7 +190,7 @@ class Desk:
         """Begins one that was broken off or failed. Raises TrainingRefusedError or OSError."""
         self.check()
         self.library.want(id_, "run")
-        self._jobs.wake()
+        self._jobs.wake(id_)
 
     def remove(self, id_: str) -> None:
         """Cancels a training and removes its models here; runs and versions that it became stay.

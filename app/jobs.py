@@ -53,8 +53,9 @@ class Background(ABC):
         """Begins to look for work."""
         self._thread.start()
 
-    def wake(self) -> None:
-        """Looks at once."""
+    def wake(self, id_: str) -> None:
+        """Looks at once for what is wanted, even if it was tried just now."""
+        self._tried.pop(id_, None)
         self._look.set()
 
     def close(self) -> None:

@@ -115,7 +115,7 @@ def begin(body: Asked, analyst: Analyses, request: Request, response: Response) 
     except PassNotFoundError:
         analyst.library.submit(id_, order, corpus.size)
     analyst.library.want(id_, "run")
-    analyst.jobs.wake()
+    analyst.jobs.wake(id_)
     return line(analyst.library.find(id_), request)
 
 
@@ -132,7 +132,7 @@ def resume(id: str, analyst: Analyses, request: Request) -> dict[str, Any]:  # n
     """Goes on with a pass from where it was; it waits until those before it are done."""
     found = _found(analyst, id)
     analyst.library.want(found, "run")
-    analyst.jobs.wake()
+    analyst.jobs.wake(found)
     return line(analyst.library.find(found), request)
 
 
