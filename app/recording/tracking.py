@@ -71,5 +71,8 @@ def analyse(uri: str) -> None:
         closing(sqlite3.connect(uri.removeprefix("sqlite:///"), timeout=1.0)) as database,
     ):
         database.execute("pragma analysis_limit = 1000")
+        database.execute("begin immediate")
+        # Connections that are open read new statistics only when a table comes or goes.
+        database.execute("drop table if exists sqlite_stat1")
         database.execute("analyze")
         database.commit()
