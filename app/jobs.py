@@ -83,6 +83,8 @@ class Background(ABC):
             self._look.wait(_LOOK_SECONDS)
 
     def _carry_on(self, id_: str) -> None:
+        # Before it begins: who asks for it meanwhile asks for another try.
+        self._tried[id_] = time.monotonic()
         command = [sys.executable, "-m", "app", self._command, "--job", id_]
         process = subprocess.Popen(  # noqa: S603 (this program, with an id that was found)
             command,
@@ -97,7 +99,6 @@ class Background(ABC):
             if process.poll() is None:
                 process.terminate()
                 process.wait(_END_SECONDS)
-        self._tried[id_] = time.monotonic()
         code = process.returncode
         if code and not self._ending:
             log.error("the process of the %s job %s ended with %s", self._command, id_, code)
