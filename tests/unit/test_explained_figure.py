@@ -68,6 +68,8 @@ def test_the_page_says_which_trainings_are_drawn_and_what_is_missing(kept_tokens
     *_, said = drawn(kept_tokens, [layer(0, 0.9, "language"), layer(2, 0.6)], 1, LIGHT)
     words = markup(said)
     assert "layer 1</a> (knows the document’s language too), " in words
+    *_, said = drawn(kept_tokens, [layer(0, 0.9, "a", "b"), layer(1, 0.6, "a", "b")], 1, LIGHT)
+    assert "layer 2</a>. They know the document’s a and b too.</p>" in markup(said)
     assert "training=training-2" in words
     assert f"/predict?table=router.{kept_tokens.about.id}.1" in words
 

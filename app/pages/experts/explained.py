@@ -68,18 +68,22 @@ def _needed(found: Pass, layer: int) -> Component:
 
 def _said(found: Pass, layers: Sequence[Explained], layer: int) -> list[Component]:
     """Where the models are, and which of them know labels."""
+    same = len({each.labels for each in layers}) == 1
     parts: list[Component | str] = ["Each layer by its newest training: "]
     for each in layers:
         address = links.to(f"/predict?step=train&training={each.training}")
-        parts += [html.A(f"layer {each.layer + 1}", href=address), _known(each), ", "]
+        known = "" if same or not each.labels else f" (knows {_words(each)} too)"
+        parts += [html.A(f"layer {each.layer + 1}", href=address), known, ", "]
     parts[-1] = "."
+    if same and layers[0].labels:
+        parts += [f" They know {_words(layers[0])} too."]
     if layer not in {each.layer for each in layers}:
         parts += [" ", html.A(f"Train on layer {layer + 1}", href=_table(found, layer)), "."]
     return [html.P(parts, className="quiet")]
 
 
-def _known(each: Explained) -> str:
-    return f" (knows the document’s {', '.join(each.labels)} too)" if each.labels else ""
+def _words(each: Explained) -> str:
+    return f"the document’s {' and '.join(each.labels)}"
 
 
 def _table(found: Pass, layer: int) -> str:
