@@ -25,6 +25,7 @@ from app.pages.experts.views import (
     more_words,
     opened,
     similarity_drawn,
+    still_there,
     token_found,
     two_drawn,
 )
@@ -108,12 +109,8 @@ def register(app: Dash, analyst: Analyst, trainings: Trainings) -> None:
     explained.register(app, analyst, trainings)
 
     def drawn(asked: Any, draw: Callable[..., Any], places: int) -> Any:
-        if not asked:
-            return no_update if places == 1 else (no_update,) * places
-        try:
-            view = opened(analyst.library, Asked.of(asked))
-        except (PassNotFoundError, FileNotFoundError):
-            # Deleted since the page was opened: what stands there stays.
+        view = still_there(analyst.library, asked)
+        if view is None:
             return no_update if places == 1 else (no_update,) * places
         return draw(view, Asked.of(asked), THEMES.get(asked.get("theme") or "", LIGHT))
 

@@ -13,11 +13,10 @@ from app.automl.library import Trainings
 from app.components import ids, links
 from app.components.downloads import Picture
 from app.components.panel import HIDDEN, VISIBLE, fitted, frame, panel
-from app.corpus.library import Pass, PassNotFoundError
+from app.corpus.library import Pass
 from app.figures.theme import LIGHT, THEMES, Theme
 from app.figures.trainings.explained import Explained, explained_figure, explained_summary
-from app.pages.experts.address import Asked
-from app.pages.experts.views import View, opened
+from app.pages.experts.views import View, still_there
 from app.surfaces import explained
 
 _OUTPUTS = 5
@@ -103,12 +102,8 @@ def register(app: Dash, analyst: Analyst, trainings: Trainings) -> None:
         prevent_initial_call=True,
     )
     def _draw(asked: Any) -> Any:
-        if not asked:
-            return (no_update,) * _OUTPUTS
-        try:
-            view = opened(analyst.library, Asked.of(asked))
-        except (PassNotFoundError, FileNotFoundError):
-            # Removed since the page was opened: what stands there stays.
+        view = still_there(analyst.library, asked)
+        if view is None:
             return (no_update,) * _OUTPUTS
         layers = explained(trainings, view.found.about.id)
         theme = THEMES.get(asked.get("theme") or "", LIGHT)

@@ -44,6 +44,17 @@ def opened(library: Library, asked: Asked) -> View:
     return View(found, atlas, asked.index(atlas), asked.column(atlas))
 
 
+def still_there(library: Library, asked: Any) -> View | None:
+    """What the browser asks for; None before it asked, and for a pass that was removed since the
+    page was opened: what stands there stays."""
+    if not asked:
+        return None
+    try:
+        return opened(library, Asked.of(asked))
+    except (PassNotFoundError, FileNotFoundError):
+        return None
+
+
 def card_words(view: View, sort: str, theme: Theme) -> dict[str, str]:
     """Cards and how to read them, as HTML by the ids of their places."""
     return {
