@@ -155,5 +155,5 @@ class TrainingJobs(Background):
         self._library.sweep()
         with suppress(TrainingNotFoundError):
             self._library.broken_off(id_, how)
-        # Its run is to say so at once.
-        self._tried.pop(id_, None)
+            if self._library.ended_early(id_):
+                self.wake(id_)  # its run is to say so at once

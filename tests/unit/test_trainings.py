@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from app.automl.java import AutomlMissingError, java
 from app.automl.library import BusyTrainingError, TrainingNotFoundError, Trainings
 from app.automl.order import Leader, Model, Order, OrderError, Progress, Result
 from app.automl.server import sweep
+from app.jobs import TrainingJobs
 from app.preparing import held_out_rows, prepare
 from app.settings import load_settings
 from app.tables.errors import TableError
@@ -89,6 +91,24 @@ class TestLibrary:
         with library.alone(id_) as folder:
             assert library.find(id_).progress == Progress()
             assert not (folder / MODELS).exists()
+
+    def test_only_one_that_has_no_run_yet_is_tried_again_at_once(self, library: Trainings) -> None:
+        jobs = TrainingJobs(library, {})
+        id_ = library.submit(order())
+        library.want(id_, "run")
+        with library.alone(id_):
+            pass
+        assert jobs._next() == id_, "its run does not say yet that it was broken off"
+        jobs._tried[id_] = time.monotonic()
+        assert jobs._next() is None
+        jobs._explain(id_, "by signal 9")
+        assert jobs._next() == id_
+        with library.alone(id_):
+            library.finished(id_, result())
+        jobs._tried[id_] = time.monotonic()
+        library.failed(id_, "the store is down")
+        jobs._explain(id_, "with code 1")
+        assert jobs._next() is None, "a store that is down is asked again later"
 
     def test_one_that_was_called_off_is_stopped(self, library: Trainings) -> None:
         id_ = library.submit(order())
