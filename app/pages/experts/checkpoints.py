@@ -17,13 +17,12 @@ from app.components.downloads import Picture, figure_menu
 from app.components.markup import markup
 from app.components.panel import HIDDEN, VISIBLE, fitted, frame, panel
 from app.corpus.checkpoints import names
-from app.corpus.library import Pass, PassNotFoundError
+from app.corpus.library import Pass
 from app.corpus.saturations import Compared
 from app.figures.atlas.saturation import saturation_figure, saturation_summary
 from app.figures.atlas.words import interval, share
 from app.figures.theme import LIGHT, THEMES, Theme
-from app.pages.experts.address import Asked
-from app.pages.experts.views import View, opened
+from app.pages.experts.views import View, still_there
 
 _LOOK_MILLISECONDS = 1000
 _OUTPUTS = 6
@@ -188,14 +187,10 @@ def register(app: Dash, analyst: Analyst) -> None:
         prevent_initial_call=True,
     )
     def _draw(asked: Any, _looks: Any) -> Any:
-        if not asked:
+        view = still_there(analyst.library, asked)
+        if view is None:
             return (no_update,) * _OUTPUTS
-        try:
-            view = opened(analyst.library, Asked.of(asked))
-            compared = analyst.saturations.beside(view.found)
-        except (PassNotFoundError, FileNotFoundError):
-            # Removed since the page was opened: what stands there stays.
-            return (no_update,) * _OUTPUTS
+        compared = analyst.saturations.beside(view.found)
         return drawn(view.found, compared, view.layer, THEMES.get(asked.get("theme") or "", LIGHT))
 
     app.clientside_callback(
