@@ -81,13 +81,13 @@
     const names = Object.keys(before).filter((each) => !/_(low|high)$/.test(each));
     const loss = "log_loss" in before ? "log loss" : "mean absolute error";
     const told = (mean, from, until) => `${rounded(mean)} (95 %: ${rounded(from)} to ${rounded(until)})`;
-    const lower = told(better, low, high);
+    const by = better < 0 ? `higher by ${told(-better, -high, -low)}` : `lower by ${told(better, low, high)}`;
     const words =
       low > 0
-        ? `Version ${version} is better: its ${loss} is lower by ${lower}`
+        ? `Version ${version} is better: its ${loss} is ${by}`
         : high < 0
-          ? `Version ${version} is worse: its ${loss} is higher by ${told(-better, -high, -low)}`
-          : `No difference can be told: the ${loss} of version ${version} is lower by ${lower}`;
+          ? `Version ${version} is worse: its ${loss} is ${by}`
+          : `No difference can be told: the ${loss} of version ${version} is ${by}`;
     element.querySelector(".beside").replaceChildren(
       make("p", {}, `${words}, on the ${count(rows, "row")} that its training held out.`),
       scroller(

@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 import os
 import sqlite3
-from contextlib import closing, suppress
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from app.folders import locked_file
 from app.recording.base import StoreDownError
 
 if TYPE_CHECKING:
@@ -23,7 +25,10 @@ ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
 }
+_SQLITE = "sqlite:///"
 _LOCKED_SECONDS = 3.0
+# A new database has its tables in a few seconds, on a busy machine.
+_OPENING_SECONDS = 60.0
 
 
 def open_client(uri: str) -> MlflowClient:
@@ -34,8 +39,22 @@ def open_client(uri: str) -> MlflowClient:
     logging.getLogger("alembic").setLevel(logging.WARNING)
     from mlflow.tracking import MlflowClient
 
-    check_database(uri)
-    return MlflowClient(uri)
+    with _alone(uri):
+        check_database(uri)
+        return MlflowClient(uri)
+
+
+@contextmanager
+def _alone(uri: str) -> Iterator[None]:
+    """Two that open a new database at once both make its tables, and one fails."""
+    if not uri.startswith(_SQLITE):
+        yield
+        return
+    path = Path(uri.removeprefix(_SQLITE))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    busy = StoreDownError("MLflow's database is being opened by another process")
+    with locked_file(path.with_name(f"{path.name}.lock"), busy, _OPENING_SECONDS):
+        yield
 
 
 def check_database(uri: str) -> None:
@@ -43,8 +62,8 @@ def check_database(uri: str) -> None:
     and waits 20 seconds for one that is locked."""
     if uri.startswith(("http://", "https://", "file:")):
         return
-    if uri.startswith("sqlite:///"):
-        path = Path(uri.removeprefix("sqlite:///"))
+    if uri.startswith(_SQLITE):
+        path = Path(uri.removeprefix(_SQLITE))
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with closing(sqlite3.connect(path, timeout=_LOCKED_SECONDS)) as database:
@@ -64,11 +83,11 @@ def check_database(uri: str) -> None:
 
 def analyse(uri: str) -> None:
     """Without statistics SQLite takes seconds to sort ten thousand runs by a metric."""
-    if not uri.startswith("sqlite:///"):
+    if not uri.startswith(_SQLITE):
         return
     with (
         suppress(sqlite3.Error),
-        closing(sqlite3.connect(uri.removeprefix("sqlite:///"), timeout=1.0)) as database,
+        closing(sqlite3.connect(uri.removeprefix(_SQLITE), timeout=1.0)) as database,
     ):
         database.execute("pragma analysis_limit = 1000")
         database.execute("begin immediate")

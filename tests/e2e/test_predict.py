@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
+import re
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,6 +14,8 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 from sklearn.datasets import load_iris
 
+from app.automl.library import Trainings
+from app.automl.order import Leader, Order, Progress
 from tests.e2e.conftest import Server, Visitor
 from tests.trained import put
 
@@ -20,18 +24,29 @@ pytestmark = pytest.mark.e2e
 Visit = Callable[..., Visitor]
 SECONDS = 240_000
 MODEL = "flowers"
+ENDED = re.compile("recorded|failed|broken off|stopped")
 
 
 @pytest.fixture(scope="module")
 def predict_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """With a model of two versions."""
     data = tmp_path_factory.mktemp("predict")
-    for name in ("flowers", "flowers again"):
-        put(name, data, data / f"{name}.csv")
     server = Server(data, MOESCOPE_AUTOML_MB="512")
     server.start()
-    yield server
-    server.stop()
+    try:
+        for name in ("flowers", "flowers again"):
+            recorded(server, put(name, data, data / f"{name}.csv"))
+        yield server
+    finally:
+        server.stop()
+
+
+def recorded(server: Server, id_: str) -> None:
+    """Waits until a finished training is recorded: the second is then the second version."""
+    end = time.monotonic() + SECONDS / 1000
+    while (found := server.json(f"/api/v1/trainings/{id_}"))["status"] != "recorded":
+        assert time.monotonic() < end, found["detail"]
+        time.sleep(0.5)
 
 
 @pytest.fixture
@@ -59,28 +74,15 @@ def hand_in(page: Page, file: Path, target: str) -> None:
     expect(page.locator("#predict-plan")).to_contain_text(target)
 
 
-def registered(page: Page, versions: int) -> None:
-    """Waits until the model with its versions is listed."""
-    for _ in range(60):
-        rows = page.locator(f"[data-model={MODEL}] tbody tr")
-        if rows.count() == versions:
-            return
-        page.wait_for_timeout(1000)
-        page.reload()
-        page.wait_for_selector("#predict-models-list li")
-    raise AssertionError("the versions are not there")
-
-
 def trained(page: Page, name: str, models: int) -> None:
     """Starts the ordered training and waits until its best model is registered."""
     page.select_option("#predict-budget", "models")
     page.fill("#predict-count", str(models))
     page.fill("#predict-name", name)
     page.click("#predict-order [type=submit]")
-    mine = f"#predict-list li:has(h3:text-is('{name}'))"
-    page.wait_for_selector(f"{mine} .found tbody tr", timeout=SECONDS)
-    assert "log loss" in page.inner_text(f"{mine} thead")
-    page.wait_for_selector(f"{mine}[data-status=recorded]", timeout=SECONDS)
+    mine = page.locator(f"#predict-list li:has(h3:text-is('{name}'))")
+    expect(mine).to_have_attribute("data-status", ENDED, timeout=SECONDS)
+    expect(mine).to_have_attribute("data-status", "recorded")
 
 
 def test_the_whole_way_of_a_newcomer(
@@ -152,7 +154,6 @@ def test_a_file_of_rows_is_answered_downloaded_and_its_truth_told(
     visit: Visit, predict_server: Server, tmp_path: Path
 ) -> None:
     page = opened(visit(predict_server), "?step=models")
-    registered(page, 2)
     page.click(f"[data-model={MODEL}] [data-does=use]")
     page.wait_for_selector("#predict-many-file")
     header = [each.get_attribute("data-input") for each in page.locator("[data-input]").all()]
@@ -179,7 +180,6 @@ def test_versions_are_promoted_rolled_back_and_retired(
     visit: Visit, predict_server: Server
 ) -> None:
     page = opened(visit(predict_server), "?step=models")
-    registered(page, 2)
     model = f"[data-model={MODEL}]"
     page.click(f"{model} [data-does=compare]")
     beside = page.locator(f"{model} .beside")
@@ -230,6 +230,28 @@ def test_where_nothing_can_be_trained_one_line_says_why(visit: Visit, tmp_path: 
         expect(page.locator("#predict-models-list")).to_contain_text("No model is registered")
     finally:
         server.stop()
+
+
+def test_the_leaderboard_grows_while_a_training_runs(visit: Visit, predict_server: Server) -> None:
+    library = Trainings(predict_server.log.parent)
+    id_ = library.submit(Order({"file": "a.csv", "name": "a.csv"}, "kind", "Slow", models=3))
+    with library.alone(id_):
+        library.want(id_, "run")
+        library.tell(id_, Progress("training", 4.0, now="GBM"))
+        page = opened(visit(predict_server), "?step=train")
+        mine = page.locator(f"[data-training='{id_}']")
+        expect(mine.locator(".state")).to_have_text("Trains: GBM")
+        expect(mine.locator("[data-does=stop]")).to_be_hidden()
+        found = [Leader(f"GBM_{n}", f"{n}", {"log_loss": n / 10}) for n in (1, 2)]
+        for count in (1, 2):
+            library.tell(id_, Progress("training", 4.0, 4.0, leaders=tuple(found[:count])))
+            expect(mine.locator(".found tbody tr")).to_have_count(count)
+        expect(mine.locator(".found thead")).to_contain_text("log loss")
+        expect(mine.locator("progress")).to_have_js_property("value", 0.5)
+        expect(mine.locator("[data-does=stop]")).to_be_visible()
+        library.failed(id_, "the disk is full")
+    expect(mine).to_have_attribute("data-status", "failed")
+    expect(mine.locator(".state")).to_have_text("Failed: the disk is full")
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(400, "dark"), (1280, "light")])

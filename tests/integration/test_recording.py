@@ -26,12 +26,13 @@ from app.recording.export import analysis_json, routing_csv
 from app.recording.measures import measure
 from app.recording.mlflow_recorder import MlflowRecorder
 from app.recording.report import report
+from app.recording.tracking import open_client
 from app.routing.capture import capture
 from app.routing.models import ModelRegistry
 from app.routing.task import Generation, Task
 from app.routing.trace import RoutingTrace
 from app.settings import Settings, load_settings
-from tests.forked import Forked
+from tests.forked import CONTEXT, Forked
 from tests.integration.helpers import (
     ROOT,
     Environment,
@@ -447,6 +448,16 @@ def test_what_was_recorded_survives_kill_9(
     recorder = MlflowRecorder(load_settings(MOESCOPE_DATA_DIR=folder), figures_of)
     for number, run_id in enumerate(kept):
         assert recorder.load(run_id).trace == make_entry(f"kept {number}").trace
+
+
+def test_processes_may_open_a_new_database_at_once(tmp_path: Path) -> None:
+    uri = f"sqlite:///{tmp_path / 'new' / 'mlflow.db'}"
+    processes = [CONTEXT.Process(target=open_client, args=(uri,)) for _ in range(4)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(120)
+    assert [process.exitcode for process in processes] == [0] * 4
 
 
 def test_log_lines_hide_passwords_in_addresses() -> None:
