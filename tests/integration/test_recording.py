@@ -223,8 +223,8 @@ def test_files_stay_in_the_data_folder(
 ) -> None:
     record(recorder, make_entry("inside"))
     assert {path.name for path in settings.data_dir.iterdir()} == {
-        "artifacts", "mlflow.db", "outbox.db", "outbox.db-shm", "outbox.db-wal",
-        "outbox.lock", "tmp",
+        "artifacts", "mlflow.db", "mlflow.db.lock", "outbox.db", "outbox.db-shm",
+        "outbox.db-wal", "outbox.lock", "tmp",
     }  # fmt: skip
     assert not list((settings.data_dir / "tmp").iterdir())
 
