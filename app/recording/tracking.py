@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
@@ -16,15 +15,6 @@ from app.recording.base import StoreDownError
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
-ENVIRONMENT = {
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "MLFLOW_CONFIGURE_LOGGING": "false",
-    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
-    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-    # By default a store that does not answer holds a call for minutes.
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
-}
 _SQLITE = "sqlite:///"
 _LOCKED_SECONDS = 3.0
 # A new database has its tables in a few seconds, on a busy machine.
@@ -34,8 +24,6 @@ _OPENING_SECONDS = 60.0
 def open_client(uri: str) -> MlflowClient:
     """A client of the tracking store there. Raises as `check_database` does, or whatever
     MLflow raises."""
-    for name, value in ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
     logging.getLogger("alembic").setLevel(logging.WARNING)
     from mlflow.tracking import MlflowClient
 

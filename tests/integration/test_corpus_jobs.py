@@ -29,7 +29,7 @@ from tests.integration.helpers import (
 )
 
 FEW = 60
-MANY = 2000
+MANY = 800
 
 
 def rows(count: int) -> bytes:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import os
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -448,6 +451,22 @@ def test_what_was_recorded_survives_kill_9(
     recorder = MlflowRecorder(load_settings(MOESCOPE_DATA_DIR=folder), figures_of)
     for number, run_id in enumerate(kept):
         assert recorder.load(run_id).trace == make_entry(f"kept {number}").trace
+
+
+def test_mlflow_sends_no_telemetry() -> None:
+    asked = (
+        "import app.recording; from mlflow.telemetry.utils import is_telemetry_disabled; "
+        "print(is_telemetry_disabled())"
+    )
+    said = subprocess.run(
+        [sys.executable, "-c", asked],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert (said.stdout, said.stderr) == ("True\n", "")
 
 
 def test_processes_may_open_a_new_database_at_once(tmp_path: Path) -> None:
