@@ -85,6 +85,8 @@ def trained(page: Page, name: str, models: int) -> None:
     expect(mine).to_have_attribute("data-status", "recorded")
 
 
+# Trainings give way to all else on the machine.
+@pytest.mark.timeout(4 * SECONDS / 1000)
 def test_the_whole_way_of_a_newcomer(
     visit: Visit, predict_server: Server, iris: Path, tmp_path: Path
 ) -> None:
