@@ -125,6 +125,10 @@ def test_table_follows_and_filters(visit: Visit) -> None:
     visitor = visit()
     page = visitor.open()
     visitor.type("zebra")
+    page.wait_for_selector("#routing-table .ag-root-wrapper", state="attached")
+    # Otherwise a picture of the whole page has none of it while it is out of sight.
+    painted = "getComputedStyle(document.querySelector('#routing-table .ag-root-wrapper'))"
+    assert page.evaluate(f"{painted}.contentVisibility") == "visible"
     page.wait_for_function(
         "[...document.querySelectorAll('#routing-table [col-id=token].ag-cell')]"
         ".some(cell => 'zebra'.includes(cell.textContent.replace('▁', '')))"
