@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO, Any
 
 _LOCK = "lock"
-_WAIT_SECONDS, _TRY_SECONDS = 1.0, 0.05
+_TRIES, _TRY_SECONDS = 20, 0.05
 
 
 def read(file: Path) -> dict[str, Any] | None:
@@ -50,16 +50,8 @@ def write_text(file: Path, text: str) -> None:
 def locked(folder: Path, busy: Exception) -> Iterator[None]:
     """While it lasts no other process works in this folder. Raises `busy` if one does."""
     folder.mkdir(parents=True, exist_ok=True)
-    with locked_file(folder / _LOCK, busy):
-        yield
-
-
-@contextmanager
-def locked_file(file: Path, busy: Exception, seconds: float = _WAIT_SECONDS) -> Iterator[None]:
-    """While it lasts nobody else, process or thread, holds this file, which is made. Raises
-    `busy` if somebody still does after so many seconds."""
-    with file.open("w") as lock:
-        if not _taken(lock, fcntl.LOCK_EX, round(seconds / _TRY_SECONDS)):
+    with (folder / _LOCK).open("w") as lock:
+        if not _taken(lock, fcntl.LOCK_EX):
             raise busy
         yield
 
@@ -68,12 +60,12 @@ def is_locked(folder: Path) -> bool:
     """Whether a process works in this folder."""
     try:
         with (folder / _LOCK).open() as lock:
-            return not _taken(lock, fcntl.LOCK_SH, 1)
+            return not _taken(lock, fcntl.LOCK_SH, tries=1)
     except FileNotFoundError:
         return False
 
 
-def _taken(lock: IO[str], kind: int, tries: int) -> bool:
+def _taken(lock: IO[str], kind: int, tries: int = _TRIES) -> bool:
     """Tries to lock a file; who only looks holds it for a moment."""
     for left in reversed(range(tries)):
         try:

@@ -9,7 +9,8 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from app.folders import locked_file
+from filelock import FileLock, Timeout
+
 from app.recording.base import StoreDownError
 
 if TYPE_CHECKING:
@@ -35,14 +36,21 @@ def open_client(uri: str) -> MlflowClient:
 @contextmanager
 def _alone(uri: str) -> Iterator[None]:
     """Two that open a new database at once both make its tables, and one fails."""
-    if not uri.startswith(_SQLITE):
+    file = _file_of(uri)
+    if file is None:
         yield
         return
-    path = Path(uri.removeprefix(_SQLITE))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    busy = StoreDownError("MLflow's database is being opened by another process")
-    with locked_file(path.with_name(f"{path.name}.lock"), busy, _OPENING_SECONDS):
+    try:
+        lock = FileLock(f"{file}.lock").acquire(_OPENING_SECONDS)
+    except Timeout as error:
+        raise StoreDownError("MLflow's database is being opened by another process") from error
+    with lock:
         yield
+
+
+def _file_of(uri: str) -> Path | None:
+    """The file of an SQLite database; None for any other store."""
+    return Path(uri.removeprefix(_SQLITE)) if uri.startswith(_SQLITE) else None
 
 
 def check_database(uri: str) -> None:
@@ -50,11 +58,10 @@ def check_database(uri: str) -> None:
     and waits 20 seconds for one that is locked."""
     if uri.startswith(("http://", "https://", "file:")):
         return
-    if uri.startswith(_SQLITE):
-        path = Path(uri.removeprefix(_SQLITE))
-        path.parent.mkdir(parents=True, exist_ok=True)
+    if file := _file_of(uri):
+        file.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with closing(sqlite3.connect(path, timeout=_LOCKED_SECONDS)) as database:
+            with closing(sqlite3.connect(file, timeout=_LOCKED_SECONDS)) as database:
                 database.execute("select count(*) from sqlite_master")
         except sqlite3.Error as error:
             locked = "locked by another process" if "locked" in str(error) else str(error)
@@ -71,11 +78,12 @@ def check_database(uri: str) -> None:
 
 def analyse(uri: str) -> None:
     """Without statistics SQLite takes seconds to sort ten thousand runs by a metric."""
-    if not uri.startswith(_SQLITE):
+    file = _file_of(uri)
+    if file is None:
         return
     with (
         suppress(sqlite3.Error),
-        closing(sqlite3.connect(uri.removeprefix(_SQLITE), timeout=1.0)) as database,
+        closing(sqlite3.connect(file, timeout=1.0)) as database,
     ):
         database.execute("pragma analysis_limit = 1000")
         database.execute("begin immediate")

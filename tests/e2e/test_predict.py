@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import re
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from sklearn.datasets import load_iris
 from app.automl.library import Trainings
 from app.automl.order import Leader, Order, Progress
 from tests.e2e.conftest import Server, Visitor
+from tests.integration.helpers import until
 from tests.trained import put
 
 pytestmark = pytest.mark.e2e
@@ -43,10 +43,8 @@ def predict_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]
 
 def recorded(server: Server, id_: str) -> None:
     """Waits until a finished training is recorded: the second is then the second version."""
-    end = time.monotonic() + SECONDS / 1000
-    while (found := server.json(f"/api/v1/trainings/{id_}"))["status"] != "recorded":
-        assert time.monotonic() < end, found["detail"]
-        time.sleep(0.5)
+    training = f"/api/v1/trainings/{id_}"
+    until(lambda: server.json(training)["status"] == "recorded", SECONDS / 1000)
 
 
 @pytest.fixture
